@@ -1,0 +1,3 @@
+module github.com/supertrees/supervise
+
+go 1.26

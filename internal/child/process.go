@@ -1,0 +1,56 @@
+// Package child starts, signals, contains and reaps OS processes.
+package child
+
+import (
+	"time"
+
+	"github.com/supertrees/supervise/tree"
+)
+
+// Process says how one worker is started and stopped: what the core does not
+// know. Config fills it in; it crosses the node's pipe as JSON.
+type Process struct {
+	// Command is the argv; Command[0] without a slash is looked up in PATH at
+	// every start. A string in TOML is {"/bin/sh", "-c", string}.
+	Command []string `json:"command"`
+	Dir     string   `json:"dir,omitempty"`      // absolute; "": supervise's own
+	Env     []string `json:"env,omitempty"`      // K=V, over what is inherited
+	EnvFile []string `json:"env_file,omitempty"` // absolute paths, read at every start
+	User    string   `json:"user,omitempty"`
+	Group   string   `json:"group,omitempty"`
+	Umask   *uint32  `json:"umask,omitempty"`
+
+	StopSignal  string        `json:"stop_signal,omitempty"` // "TERM"; "" is TERM
+	SuccessExit []int         `json:"success_exit,omitempty"`
+	Channel     string        `json:"channel,omitempty"` // "", "frames", "lines"
+	Ready       *Ready        `json:"ready,omitempty"`
+	Watchdog    time.Duration `json:"watchdog,omitempty"` // 0: none
+	WatchSignal string        `json:"watchdog_signal,omitempty"`
+
+	// Places says where in the configuration a key of this child stands,
+	// "command" → "web.toml:12:3", for messages about a failed start.
+	Places map[string]string `json:"places,omitempty"`
+}
+
+// Ready says how a worker shows that it is up. Exactly one of the kinds is set.
+type Ready struct {
+	TCP     string   `json:"tcp,omitempty"`  // host:port
+	HTTP    string   `json:"http,omitempty"` // URL; any 2xx or 3xx is ready
+	Exec    []string `json:"exec,omitempty"` // argv; status 0 is ready
+	Log     string   `json:"log,omitempty"`  // regular expression over output lines
+	FD      int      `json:"fd,omitempty"`   // s6: a newline on this descriptor
+	Notify  bool     `json:"notify,omitempty"`
+	Channel bool     `json:"channel,omitempty"`
+
+	Interval time.Duration `json:"interval,omitempty"` // between tries; 0: 100ms growing to 1s
+	Timeout  time.Duration `json:"timeout,omitempty"`  // of one try; 0: 1s
+}
+
+// Subtree is a supervisor with all that is below it, as a node gets it.
+type Subtree struct {
+	Path        string              `json:"path"` // "/" is the root
+	Spec        tree.Spec           `json:"spec"`
+	Containment string              `json:"containment,omitempty"` // "", "basic", "cgroup"
+	Workers     map[string]*Process `json:"workers,omitempty"`     // by child id
+	Supervisors map[string]*Subtree `json:"supervisors,omitempty"` // by child id
+}
