@@ -1,0 +1,32 @@
+# Two commands do everything: `make demo` and `make test`.
+
+GO      ?= go
+BIN     := bin/supervise
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+PREFIX  ?= /usr/local
+export CGO_ENABLED ?= 0
+
+.PHONY: all build demo test unit lint needs fuzz bench torture chaos otp-diff install clean
+
+all: build
+
+build: ## one static binary
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/supervise
+
+demo: build ## a crash, a restart, an escalation; it ends by itself
+	$(BIN) -config configs/demo.toml
+
+needs: ## installs what the tests use: real servers, a real systemd
+	./.ci/needs
+
+lint: ## gofmt, vet and the linters of .golangci.yml
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
+
+test: needs lint unit ## everything, with the race detector
+
+unit: build
+	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+
+clean:
+	rm -rf bin
