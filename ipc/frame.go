@@ -1,7 +1,10 @@
 // Package ipc carries calls, casts and replies over a pair of pipes.
 package ipc
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // Type is what a frame is. The set is closed in protocol 1.
 type Type uint8
@@ -27,6 +30,9 @@ const (
 	flagsValid uint8 = CodecMask | More | About
 )
 
+// Private is the codec of two programs that agree among themselves.
+const CodecPrivate uint8 = 15
+
 // The bounds of a frame, in bytes.
 const (
 	HeaderSize = 32
@@ -34,6 +40,13 @@ const (
 	MaxPayload = 65536
 	minLength  = HeaderSize - 4
 	maxLength  = minLength + MaxExt + MaxPayload
+)
+
+// DefaultMessage and MaxMessage bound a message of one or more pieces: what is
+// taken when nobody says otherwise, and what may be configured, in bytes.
+const (
+	DefaultMessage = 1 << 20
+	MaxMessage     = 16 << 20
 )
 
 // Addr is the address of one life: its node's number in the high 32 bits, its
@@ -60,4 +73,82 @@ func (h *Header) Put(b []byte) {
 	binary.BigEndian.PutUint64(b[8:], h.ID)
 	binary.BigEndian.PutUint64(b[16:], uint64(h.Dst))
 	binary.BigEndian.PutUint64(b[24:], uint64(h.Src))
+}
+
+// Frame is one frame: its header and the two parts that follow. A frame that
+// came from a reader points into the reader's memory.
+type Frame struct {
+	Header
+	Fields  []byte // extension fields, see ParseFields
+	Payload []byte
+}
+
+// Size is the number of bytes that f takes on the wire.
+func (f *Frame) Size() int { return HeaderSize + len(f.Fields) + len(f.Payload) }
+
+// Append writes f to the end of b. Length and Ext are computed, whatever
+// stands in f.
+func (f *Frame) Append(b []byte) []byte {
+	h := f.Header
+	h.Length = uint32(f.Size() - 4)
+	h.Ext = uint16(len(f.Fields))
+	n := len(b)
+	b = append(b, make([]byte, HeaderSize)...)
+	h.Put(b[n:])
+	b = append(b, f.Fields...)
+	return append(b, f.Payload...)
+}
+
+// Malformed is what a peer sent that is no frame and no line. Nothing after
+// it can be understood, so the link ends there.
+type Malformed struct {
+	Why  string
+	Head []byte // the first 64 bytes of it, for the log
+}
+
+func (m *Malformed) Error() string {
+	return fmt.Sprintf("protocol: %s", m.Why)
+}
+
+func malformed(at []byte, format string, a ...any) error {
+	head := append([]byte(nil), at[:min(len(at), 64)]...)
+	return &Malformed{Why: fmt.Sprintf(format, a...), Head: head}
+}
+
+// Next reads the frame at the start of b and returns how many bytes it takes;
+// n is 0 while b holds only a part of it. The frame points into b. What is
+// wrong is found as early as it can be: a bad length is known after 4 bytes.
+func Next(b []byte) (f Frame, n int, err error) {
+	if len(b) < 4 {
+		return Frame{}, 0, nil
+	}
+	length := binary.BigEndian.Uint32(b)
+	if length < minLength || length > maxLength {
+		return Frame{}, 0, malformed(b, "length %d is not in %d to %d", length, minLength, maxLength)
+	}
+	if len(b) < HeaderSize {
+		return Frame{}, 0, nil
+	}
+	f.Header = Header{
+		Length: length, Type: Type(b[4]), Flags: b[5], Ext: binary.BigEndian.Uint16(b[6:]),
+		ID: binary.BigEndian.Uint64(b[8:]), Dst: Addr(binary.BigEndian.Uint64(b[16:])), Src: Addr(binary.BigEndian.Uint64(b[24:])),
+	}
+	payload := int(length) - minLength - int(f.Ext)
+	switch {
+	case f.Type < Call || f.Type > Cancel:
+		return Frame{}, 0, malformed(b, "frame type %d is none of 1 to 5", f.Type)
+	case f.Flags&^flagsValid != 0:
+		return Frame{}, 0, malformed(b, "flags %#02x have bits 6 or 7 set", f.Flags)
+	case f.Ext > MaxExt || payload < 0:
+		return Frame{}, 0, malformed(b, "%d bytes of extension fields in a frame of length %d", f.Ext, length)
+	case payload > MaxPayload:
+		return Frame{}, 0, malformed(b, "a payload of %d bytes, over %d", payload, MaxPayload)
+	}
+	n = int(length) + 4
+	if len(b) < n {
+		return Frame{}, 0, nil
+	}
+	ext := HeaderSize + int(f.Ext)
+	f.Fields, f.Payload = b[HeaderSize:ext:ext], b[ext:n:n]
+	return f, n, nil
 }

@@ -1,0 +1,213 @@
+package ipc
+
+import (
+	"fmt"
+	"time"
+)
+
+// Message is what one or more frames carry: a call, a cast, an answer or a
+// cancel, whole.
+type Message struct {
+	Type  Type
+	Codec uint8
+	About bool
+	ID    uint64
+	Dst   Addr
+	Src   Addr
+
+	Method      string
+	To          string        // a name, a /path or group:g; "": Dst says it
+	Left        time.Duration // time left for a call; 0: no limit
+	Traceparent []byte        // 25 bytes, or none
+	Tracestate  []byte
+
+	// Payload's bytes are the message's own when it came from Conn.Receive.
+	Payload []byte
+
+	// Refused is the code of the error that the message is to be answered with
+	// instead of being handled ("" for none): too_large, bad_request or busy. Such
+	// a message has no payload.
+	Refused string
+}
+
+// Frames calls f with m's frames, in order: one, or as many pieces of 64 KiB
+// as the payload needs. It stops at f's first error and returns that. The
+// frame's bytes are m's own and scratch's; f must not keep them. Scratch may be
+// nil.
+func (m *Message) Frames(scratch []byte, f func(*Frame) error) error {
+	fields := Fields{
+		Method: []byte(m.Method), To: []byte(m.To), Left: m.Left,
+		Traceparent: m.Traceparent, Tracestate: m.Tracestate,
+	}
+	if len(m.Payload) > MaxPayload {
+		fields.Total = uint64(len(m.Payload))
+	}
+	frame := Frame{
+		Header: Header{Type: m.Type, Flags: m.Codec, ID: m.ID, Dst: m.Dst, Src: m.Src},
+		Fields: fields.Append(scratch[:0]),
+	}
+	if m.About {
+		frame.Flags |= About
+	}
+	if len(m.Method) > MaxMethod || len(frame.Fields) > MaxExt {
+		return fmt.Errorf("writing a message: method or target too long (%d bytes of fields)", len(frame.Fields))
+	}
+	rest := m.Payload
+	for {
+		n := min(len(rest), MaxPayload)
+		frame.Payload, rest = rest[:n], rest[n:]
+		if len(rest) > 0 {
+			frame.Flags |= More
+		} else {
+			frame.Flags &^= More
+		}
+		if err := f(&frame); err != nil || len(rest) == 0 {
+			return err
+		}
+		frame.Fields = nil
+	}
+}
+
+// Message makes a message of a frame that is whole: one without More that
+// follows no other piece. The payload is the frame's.
+func (f *Frame) Message() (Message, error) {
+	m := Message{
+		Type: f.Type, Codec: f.Flags & CodecMask, About: f.Flags&About != 0,
+		ID: f.ID, Dst: f.Dst, Src: f.Src, Payload: f.Payload,
+	}
+	if len(f.Fields) > 0 {
+		fields, err := ParseFields(f.Fields)
+		if err != nil {
+			return Message{}, err
+		}
+		m.take(&fields)
+	}
+	if (m.Type == Call || m.Type == Cast) && m.Method == "" {
+		return Message{}, malformed(f.Fields, "a call or a cast without a method, or a piece without a first")
+	}
+	return m, nil
+}
+
+func (m *Message) take(f *Fields) {
+	m.Method, m.To, m.Left = string(f.Method), string(f.To), f.Left
+	if f.Traceparent != nil {
+		m.Traceparent = append([]byte(nil), f.Traceparent...)
+	}
+	if f.Tracestate != nil {
+		m.Tracestate = append([]byte(nil), f.Tracestate...)
+	}
+	if f.Refused != 0 {
+		m.Refused = CodeBadRequest
+	}
+}
+
+// Assembler puts messages together from their pieces. Its memory is bounded
+// by Limit and four times Limit: a message that says it is longer than Limit,
+// or turns out to be, is handed out without its payload and Refused as
+// too_large; one that would take the pieces of all open messages over four
+// times Limit is Refused as busy.
+type Assembler struct {
+	Limit int // of one message, in bytes; 0 is DefaultMessage
+
+	open map[pieceKey]*piece
+	held int // bytes in open
+}
+
+type pieceKey struct {
+	t  Type
+	id uint64
+}
+
+type piece struct {
+	m     Message
+	total uint64
+}
+
+// Add takes the next frame of a link. done says that m is whole; its payload
+// is f's own if f was the whole message. An error is *Malformed.
+func (a *Assembler) Add(f *Frame) (m Message, done bool, err error) {
+	key := pieceKey{f.Type, f.ID}
+	p := a.open[key]
+	switch {
+	case f.Type == Cancel:
+		a.drop(pieceKey{Call, f.ID})
+		m, err = f.Message()
+		return m, err == nil, err
+	case p == nil && f.Flags&More == 0:
+		m, err = f.Message()
+		if err == nil && len(m.Payload) > a.limit() {
+			m.Payload, m.Refused = nil, CodeTooLarge
+		}
+		return m, err == nil, err
+	case p == nil:
+		if p, err = a.first(f); err != nil {
+			return Message{}, false, err
+		}
+		a.open[key] = p
+	case len(f.Fields) > 0:
+		return Message{}, false, malformed(f.Fields, "a piece after the first has extension fields")
+	}
+	a.grow(p, f.Payload)
+	if f.Flags&More != 0 {
+		return Message{}, false, nil
+	}
+	if p.m.Refused == "" && p.total != 0 && p.total != uint64(len(p.m.Payload)) {
+		a.refuse(p, CodeBadRequest)
+	}
+	a.drop(key)
+	return p.m, true, nil
+}
+
+// Drop forgets every message of which some pieces have come, as when the link
+// is gone.
+func (a *Assembler) Drop() { a.open, a.held = nil, 0 }
+
+func (a *Assembler) first(f *Frame) (*piece, error) {
+	whole := *f
+	whole.Payload = nil
+	m, err := whole.Message()
+	if err != nil {
+		return nil, err
+	}
+	fields, _ := ParseFields(f.Fields) // checked by Message
+	p := &piece{m: m, total: fields.Total}
+	if p.total > uint64(a.limit()) {
+		a.refuse(p, CodeTooLarge)
+	}
+	if a.open == nil {
+		a.open = map[pieceKey]*piece{}
+	}
+	return p, nil
+}
+
+func (a *Assembler) grow(p *piece, b []byte) {
+	switch {
+	case p.m.Refused != "":
+	case len(p.m.Payload)+len(b) > a.limit():
+		a.refuse(p, CodeTooLarge)
+	case a.held+len(b) > 4*a.limit():
+		a.refuse(p, CodeBusy)
+	default:
+		p.m.Payload = append(p.m.Payload, b...)
+		a.held += len(b)
+	}
+}
+
+func (a *Assembler) refuse(p *piece, code string) {
+	a.held -= len(p.m.Payload)
+	p.m.Payload, p.m.Refused = nil, code
+}
+
+func (a *Assembler) drop(key pieceKey) {
+	if p := a.open[key]; p != nil {
+		a.held -= len(p.m.Payload)
+		delete(a.open, key)
+	}
+}
+
+func (a *Assembler) limit() int {
+	if a.Limit == 0 {
+		return DefaultMessage
+	}
+	return min(a.Limit, MaxMessage)
+}

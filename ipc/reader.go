@@ -1,0 +1,119 @@
+package ipc
+
+import (
+	"errors"
+	"io"
+)
+
+// Splitter cuts a stream of bytes into frames. The bytes stay the caller's:
+// between two calls it keeps only the beginning of a frame that is not whole,
+// so that one buffer serves any number of idle pipes. The zero value is ready.
+type Splitter struct {
+	tail []byte
+}
+
+// Feed calls f with each frame that b completes, in order, and keeps what is
+// left. The frame's bytes are valid until f returns. It stops at f's first
+// error, or at the first malformed frame (*Malformed), and returns that; the
+// splitter is then of no more use.
+func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
+	for len(s.tail) > 0 && len(b) > 0 {
+		take := min(len(b), s.missing())
+		s.tail, b = append(s.tail, b[:take]...), b[take:]
+		frame, n, err := Next(s.tail)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			if err := f(&frame); err != nil {
+				return err
+			}
+			s.tail = nil
+		}
+	}
+	for len(b) > 0 {
+		frame, n, err := Next(b)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			s.tail = append(s.tail[:0], b...)
+			return nil
+		}
+		if err := f(&frame); err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
+}
+
+// missing is how many bytes the frame of which tail is the beginning still
+// needs before more can be said about it.
+func (s *Splitter) missing() int {
+	if len(s.tail) < HeaderSize {
+		return HeaderSize - len(s.tail)
+	}
+	length := uint32(s.tail[0])<<24 | uint32(s.tail[1])<<16 | uint32(s.tail[2])<<8 | uint32(s.tail[3])
+	return int(length) + 4 - len(s.tail)
+}
+
+// Pending is the number of bytes of an unfinished frame.
+func (s *Splitter) Pending() int { return len(s.tail) }
+
+// readSize is the size of a reader's buffer: that of a pipe.
+const readSize = 64 << 10
+
+// Reader reads frames from a pipe with a buffer of its own. It is for one
+// goroutine at a time.
+type Reader struct {
+	r     io.Reader
+	buf   []byte
+	start int // buf[start:end] is read and not handed out
+	end   int
+}
+
+// NewReader returns a Reader of r.
+func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
+
+// Read returns the next frame, whose bytes are valid until the next Read. At
+// the end of the pipe it returns io.EOF; a frame that the end cuts off is not
+// an error of its own. A frame that cannot be one is *Malformed.
+func (r *Reader) Read() (Frame, error) {
+	for {
+		f, n, err := Next(r.buf[r.start:r.end])
+		if err != nil {
+			return Frame{}, err
+		}
+		if n > 0 {
+			r.start += n
+			return f, nil
+		}
+		if err := r.fill(); err != nil {
+			return Frame{}, err
+		}
+	}
+}
+
+// Buffered says whether another whole frame can be read without waiting.
+func (r *Reader) Buffered() bool {
+	_, n, err := Next(r.buf[r.start:r.end])
+	return n > 0 || err != nil
+}
+
+func (r *Reader) fill() error {
+	if r.buf == nil {
+		r.buf = make([]byte, readSize+HeaderSize+MaxExt)
+	}
+	copy(r.buf, r.buf[r.start:r.end])
+	r.start, r.end = 0, r.end-r.start
+	n, err := r.r.Read(r.buf[r.end:])
+	r.end += n
+	if n > 0 {
+		return nil
+	}
+	if errors.Is(err, io.EOF) {
+		return io.EOF
+	}
+	return err
+}

@@ -1,0 +1,261 @@
+package ipc
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// The bounds of a writer, in bytes.
+const (
+	// writeMark is how much may wait in a writer before Send and Queue wait too.
+	writeMark = 256 << 10
+	// keepSize is the largest buffer that an idle writer keeps.
+	keepSize = 64 << 10
+)
+
+// ErrClosed is what a writer returns after Close.
+var ErrClosed = errors.New("writing to a channel: closed")
+
+// ErrAbandoned is what a writer returns when the sender gave up waiting for
+// room; nothing of its frame was written.
+var ErrAbandoned = errors.New("writing to a channel: given up")
+
+// TryWriter is a pipe that can be written to without waiting. It writes what
+// there is room for, also nothing, and returns an error only if the pipe is
+// broken.
+type TryWriter interface {
+	io.Writer
+	TryWrite(b []byte) (int, error)
+}
+
+// Writer writes frames to a pipe for any number of goroutines. Frames combine:
+// what is sent while a write is under way rides on the next one. If the pipe
+// is a TryWriter, no sender ever stands in a write that waits; else the sender
+// that found the writer idle does.
+type Writer struct {
+	w   io.Writer
+	try TryWriter // nil if w is none
+
+	mu      sync.Mutex
+	buf     []byte // not yet taken by a write
+	spare   []byte
+	rest    []byte // of a write that the full pipe cut short
+	writing bool
+	closed  bool
+	err     error
+	room    chan struct{} // closed when buf is taken; nil while nobody waits
+	wake    chan struct{} // one token for the flusher; nil until it runs
+	idle    *sync.Cond
+}
+
+// NewWriter returns a Writer to w.
+func NewWriter(w io.Writer) *Writer {
+	wr := &Writer{w: w}
+	wr.try, _ = w.(TryWriter)
+	wr.idle = sync.NewCond(&wr.mu)
+	return wr
+}
+
+// Send writes f now, or has the running write take it along. It waits while
+// more than 256 KiB wait, and gives up (ErrAbandoned) when done is closed; a nil
+// done never is. f's bytes are copied. For calls.
+func (w *Writer) Send(f *Frame, done <-chan struct{}) error {
+	if err := w.enter(done); err != nil {
+		return err
+	}
+	w.buf = f.Append(w.buf)
+	return w.flushLocked()
+}
+
+// Queue is Send by a goroutine of the writer's own: many frames go in one
+// write. For casts.
+func (w *Writer) Queue(f *Frame, done <-chan struct{}) error {
+	if err := w.enter(done); err != nil {
+		return err
+	}
+	w.buf = f.Append(w.buf)
+	w.wakeFlusher()
+	w.mu.Unlock()
+	return nil
+}
+
+// Push is Queue that waits for nobody. For what windows bound and what must
+// pass: answers, and the frames of the protocol itself. With more to come, it
+// leaves the writing to the Flush or Send that follows.
+func (w *Writer) Push(f *Frame, more bool) error {
+	w.mu.Lock()
+	if w.err != nil {
+		defer w.mu.Unlock()
+		return w.err
+	}
+	w.buf = f.Append(w.buf)
+	if more {
+		w.mu.Unlock()
+		return nil
+	}
+	return w.flushLocked()
+}
+
+// Flush writes what waits, unless a write is under way, which will.
+func (w *Writer) Flush() error {
+	w.mu.Lock()
+	return w.flushLocked()
+}
+
+// Buffered is how many bytes wait to be written.
+func (w *Writer) Buffered() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.buf) + len(w.rest)
+}
+
+// Drain waits until everything has been written, or nothing can be.
+func (w *Writer) Drain() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.err == nil && (w.writing || len(w.buf)+len(w.rest) > 0) {
+		if !w.writing {
+			w.wakeFlusher()
+		}
+		w.idle.Wait()
+	}
+	return w.err
+}
+
+// Close ends the writer: frames after it get ErrClosed, and what was never
+// written is dropped. The pipe itself is the caller's to close.
+func (w *Writer) Close() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.closed = true
+	if w.err == nil {
+		w.err = ErrClosed
+	}
+	w.buf, w.rest, w.spare = nil, nil, nil
+	w.wakeLocked()
+	if w.wake != nil {
+		close(w.wake)
+		w.wake = nil
+	}
+}
+
+// enter takes the lock when there is room, and holds it if it returns nil.
+func (w *Writer) enter(done <-chan struct{}) error {
+	w.mu.Lock()
+	for {
+		if w.err != nil {
+			defer w.mu.Unlock()
+			return w.err
+		}
+		if len(w.buf) <= writeMark {
+			return nil
+		}
+		if w.room == nil {
+			w.room = make(chan struct{})
+		}
+		room := w.room
+		w.mu.Unlock()
+		select {
+		case <-room:
+		case <-done:
+			return ErrAbandoned
+		}
+		w.mu.Lock()
+	}
+}
+
+// flushLocked writes until nothing waits or the pipe is full, and unlocks.
+func (w *Writer) flushLocked() error {
+	for w.err == nil && !w.writing && len(w.buf) > 0 {
+		b := w.takeLocked()
+		w.mu.Unlock()
+		var n int
+		var err error
+		if w.try != nil {
+			n, err = w.try.TryWrite(b)
+		} else {
+			n, err = w.w.Write(b)
+		}
+		w.mu.Lock()
+		if err == nil && n < len(b) {
+			w.rest = b[n:] // w.writing stays: the flusher goes on from here
+			w.wakeFlusher()
+			break
+		}
+		w.wroteLocked(b, err)
+	}
+	err := w.err
+	w.mu.Unlock()
+	return err
+}
+
+// takeLocked takes what waits, for a write that the caller makes.
+func (w *Writer) takeLocked() []byte {
+	b := w.buf
+	w.buf, w.spare = w.spare[:0], nil
+	w.writing = true
+	w.wakeLocked()
+	return b
+}
+
+// wroteLocked ends a write of b.
+func (w *Writer) wroteLocked(b []byte, err error) {
+	w.writing = false
+	if err != nil && w.err == nil {
+		w.err = err
+		w.buf = nil
+		w.wakeLocked()
+	}
+	if cap(b) <= keepSize*2 && !w.closed {
+		w.spare = b
+	}
+	if len(w.buf) == 0 {
+		w.idle.Broadcast()
+	}
+}
+
+func (w *Writer) wakeLocked() {
+	if w.room != nil {
+		close(w.room)
+		w.room = nil
+	}
+	w.idle.Broadcast()
+}
+
+// wakeFlusher wakes the goroutine that writes what nobody else does, and
+// starts it the first time.
+func (w *Writer) wakeFlusher() {
+	if w.closed {
+		return
+	}
+	if w.wake == nil {
+		w.wake = make(chan struct{}, 1)
+		go w.flusher(w.wake)
+	}
+	select {
+	case w.wake <- struct{}{}:
+	default: // it is awake
+	}
+}
+
+func (w *Writer) flusher(wake <-chan struct{}) {
+	for range wake {
+		w.mu.Lock()
+		for w.err == nil {
+			b := w.rest
+			w.rest = nil
+			if b == nil {
+				if w.writing || len(w.buf) == 0 {
+					break
+				}
+				b = w.takeLocked()
+			}
+			w.mu.Unlock()
+			_, err := w.w.Write(b)
+			w.mu.Lock()
+			w.wroteLocked(b, err)
+		}
+		w.mu.Unlock()
+	}
+}
