@@ -1,0 +1,165 @@
+package child
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/tree"
+)
+
+// Options says how an engine works. The zero value is a root with the best
+// containment that there is.
+type Options struct {
+	// Path is the supervisor's own path; "" is "/".
+	Path string
+	// Containment is "" (the best there is), "basic" or "cgroup", which
+	// refuses to work with less.
+	Containment string
+	// Tree is the name of this run of the tree, which marks every process of
+	// it: see NewTree. "" takes TREE from the environment, or makes one.
+	Tree string
+	// Keep are inherited descriptors from 3 up that stay as they are; every
+	// other one is closed when a child is made.
+	Keep []int
+}
+
+// The levels of containment: docs/guarantees.md says what each one promises.
+const (
+	LevelBasic  = "basic"
+	LevelCgroup = "cgroup"
+)
+
+// The bounds of every wait of the engine.
+const (
+	// StuckAfter is how long what was killed may take to be gone before the
+	// life is reported as stuck.
+	StuckAfter = 5 * time.Second
+	// NodeGrace is how long the nodes below a dead node have to stop their
+	// children in order, which they do when their pipe ends, before they are
+	// killed.
+	NodeGrace = 6 * time.Second
+	// reapBound is the most children that one call of Reap takes, so that a
+	// storm of orphans does not keep the supervisor from its own work.
+	reapBound = 4096
+)
+
+// Engine makes, signals and reaps the processes of one supervisor. One
+// goroutine drives it, locked to the main thread for as long as the process
+// lives: the kernel ties a child's PDEATHSIG to the thread that made it, and
+// only the main thread never ends before the process does. No method blocks,
+// beyond the moment between fork and exec.
+//
+// Everything that the process ever starts goes through its engine: Reap waits
+// for any child, so that os/exec beside it would lose its exit statuses.
+type Engine struct {
+	path     string // "/" or "/web"
+	tree     string
+	level    string
+	whyBasic string
+	env      environment
+	devNull  int
+
+	lives map[tree.Ref]*life
+	byPid map[int]*life // by the pid of a main process that is not reaped yet
+
+	strangers int  // adopted processes that were reaped
+	more      bool // the last Reap stopped at its bound
+}
+
+// life is one life of a child, from its spawn until nothing of it is left.
+type life struct {
+	ref   tree.Ref
+	path  string
+	pid   int
+	pidfd int // -1 once the main process is reaped
+	node  bool
+
+	exit   *Exited // once the main process is reaped
+	order  Order
+	signal syscall.Signal // the stop signal, once ordered
+}
+
+// New makes the engine of this process, which becomes the subreaper of all its
+// descendants. It must be called on the main thread, locked, and once.
+func New(o Options) (*Engine, error) {
+	if unix.Gettid() != os.Getpid() {
+		return nil, fmt.Errorf("starting the process engine: this is not the main thread, and children die with the thread that made them")
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("becoming the reaper of the tree's processes: %w", err)
+	}
+	// The umask belongs to the thread from now on, so that a child's can be
+	// set between two forks without touching the files others make meanwhile.
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return nil, fmt.Errorf("giving the main thread a umask of its own: %w", err)
+	}
+	if err := closeOnExec(o.Keep); err != nil {
+		return nil, err
+	}
+	devNull, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening /dev/null for the children's input: %w", err)
+	}
+	e := &Engine{
+		path:    o.Path,
+		tree:    o.Tree,
+		level:   LevelBasic,
+		devNull: devNull,
+		lives:   map[tree.Ref]*life{},
+		byPid:   map[int]*life{},
+	}
+	if e.path == "" {
+		e.path = "/"
+	}
+	if e.tree == "" {
+		e.tree = NewTree()
+	}
+	e.env = newEnvironment(os.Environ())
+	return e, nil
+}
+
+// Level is the containment in force, LevelBasic or LevelCgroup, and where it
+// is basic, why it is no more.
+func (e *Engine) Level() (level, why string) { return e.level, e.whyBasic }
+
+// Tree is the name of this run of the tree.
+func (e *Engine) Tree() string { return e.tree }
+
+// Strangers is how many processes were reaped that were no child of this
+// supervisor: orphans that the kernel gave to it.
+func (e *Engine) Strangers() int { return e.strangers }
+
+// closeOnExec marks every descriptor from 3 up, but for those to keep.
+func closeOnExec(keep []int) error {
+	first := uint(3)
+	for {
+		next := ^uint(0)
+		for _, fd := range keep {
+			if uint(fd) >= first && uint(fd) < next {
+				next = uint(fd)
+			}
+		}
+		if next > first {
+			last := min(next-1, uint(^uint32(0)))
+			if err := unix.CloseRange(first, last, unix.CLOSE_RANGE_CLOEXEC); err != nil {
+				return fmt.Errorf("marking inherited descriptors close-on-exec: %w", err)
+			}
+		}
+		if next == ^uint(0) {
+			return nil
+		}
+		first = next + 1
+	}
+}
+
+// Close gives back what the engine holds. Its children live on.
+func (e *Engine) Close() {
+	syscall.Close(e.devNull)
+	for _, l := range e.byPid {
+		syscall.Close(l.pidfd)
+	}
+}

@@ -1,0 +1,167 @@
+package child
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The engine lives on the main thread, and so do these tests: TestMain keeps
+// it, and onMain runs a test's body there.
+func init() { runtime.LockOSThread() }
+
+var work = make(chan func())
+
+func TestMain(m *testing.M) {
+	if role := os.Getenv("CHILD_TEST_ROLE"); role != "" {
+		play(role)
+		os.Exit(0)
+	}
+	signal.Notify(sigchld, syscall.SIGCHLD)
+	status := make(chan int)
+	go func() { status <- m.Run() }()
+	for {
+		select {
+		case f := <-work:
+			f()
+		case s := <-status:
+			os.Exit(max(s, leaks()))
+		}
+	}
+}
+
+var sigchld = make(chan os.Signal, 1)
+
+// leaks says what the tests left: no child may be alive or unreaped.
+func leaks() int {
+	var ws syscall.WaitStatus
+	if pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil); err != syscall.ECHILD {
+		fmt.Fprintf(os.Stderr, "children are left when the tests have ended: wait4 says %d, %v\n", pid, err)
+		return 1
+	}
+	return 0
+}
+
+// onMain runs the body on the main thread, with an engine of its own.
+func onMain(t *testing.T, o Options, body func(e *Engine)) {
+	t.Helper()
+	done := make(chan struct{})
+	work <- func() {
+		defer close(done) // also when t.Fatal ends the goroutine... of the main thread: see must
+		e, err := New(o)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() {
+			if r := recover(); r != nil && r != errStop {
+				panic(r)
+			}
+			cleanUp(t, e)
+		}()
+		body(e)
+	}
+	<-done
+}
+
+var errStop = fmt.Errorf("this test is over")
+
+// must ends a test's body: t.Fatal may not be called on the main thread.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+		panic(errStop)
+	}
+}
+
+// cleanUp kills what a test left and closes what its engine holds.
+func cleanUp(t *testing.T, e *Engine) {
+	for ref := range e.lives {
+		e.Kill(clock(), ref)
+	}
+	awaitUntil(t, e, func() bool { return len(e.lives) == 0 })
+	e.Close()
+}
+
+var began = time.Now()
+
+func clock() time.Duration { return time.Since(began) }
+
+// patience is a safety net, never a proof.
+const patience = 30 * time.Second
+
+// awaitUntil reaps until the condition holds, and returns all events.
+func awaitUntil(t *testing.T, e *Engine, ok func() bool) []Event {
+	t.Helper()
+	var all []Event
+	limit := time.After(patience)
+	for {
+		all = append(all, e.Reap(clock())...)
+		if ok() {
+			return all
+		}
+		var due <-chan time.Time
+		if at, ok := e.Deadline(); ok {
+			due = time.After(max(0, at-clock()))
+		}
+		select {
+		case <-sigchld:
+		case <-due:
+		case <-limit:
+			t.Error("waited too long")
+			panic(errStop)
+		}
+	}
+}
+
+// await reaps until an event of that type has come, and returns it.
+func await[E Event](t *testing.T, e *Engine) E {
+	t.Helper()
+	var found *E
+	limit := time.After(patience)
+	for {
+		for _, x := range e.Reap(clock()) {
+			if x, ok := x.(E); ok && found == nil {
+				found = &x
+			}
+		}
+		if found != nil {
+			return *found
+		}
+		var due <-chan time.Time
+		if at, ok := e.Deadline(); ok {
+			due = time.After(max(0, at-clock()))
+		}
+		select {
+		case <-sigchld:
+		case <-due:
+		case <-limit:
+			t.Errorf("waited too long for a %T", *new(E))
+			panic(errStop)
+		}
+	}
+}
+
+func readAll(fd int) string {
+	unix.SetNonblock(fd, false)
+	f := os.NewFile(uintptr(fd), "output")
+	defer f.Close()
+	var out []byte
+	buf := make([]byte, 4096)
+	for {
+		n, err := f.Read(buf)
+		out = append(out, buf[:n]...)
+		if err != nil {
+			return string(out)
+		}
+	}
+}
+
+func play(role string) {}

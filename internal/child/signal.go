@@ -1,0 +1,63 @@
+package child
+
+import (
+	"fmt"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/tree"
+)
+
+// Terminate sends the stop signal to the main process of a life, and CONT, or
+// a stopped one would hang. When the main process has ended, what it left
+// gets the signal too, and at now + grace the KILL; grace 0 is without limit.
+// A life that is not there (any more) is no error.
+func (e *Engine) Terminate(now time.Duration, ref tree.Ref, sig syscall.Signal, grace time.Duration) error {
+	l := e.lives[ref]
+	if l == nil || l.order != Unordered {
+		return nil
+	}
+	l.order, l.signal = Terminated, sig
+	if l.pidfd < 0 {
+		return nil
+	}
+	if err := l.send(sig); err != nil {
+		return err
+	}
+	return l.send(syscall.SIGCONT)
+}
+
+// Kill ends the main process of a life and all that is left of it. A life that
+// is not there (any more) is no error.
+func (e *Engine) Kill(now time.Duration, ref tree.Ref) error {
+	l := e.lives[ref]
+	if l == nil {
+		return nil
+	}
+	l.order = Killed
+	if l.pidfd < 0 {
+		return nil
+	}
+	return l.send(syscall.SIGKILL)
+}
+
+// Signal sends a signal to the main process of a life. One that has ended
+// answers ESRCH.
+func (e *Engine) Signal(ref tree.Ref, sig syscall.Signal) error {
+	l := e.lives[ref]
+	if l == nil || l.pidfd < 0 {
+		return fmt.Errorf("sending %s to %s: %w", SignalName(sig), ref.ID, syscall.ESRCH)
+	}
+	return l.send(sig)
+}
+
+// send signals the main process through its pidfd, which cannot mean anybody else.
+func (l *life) send(sig syscall.Signal) error {
+	err := unix.PidfdSendSignal(l.pidfd, sig, nil, 0)
+	if err == nil || err == unix.ESRCH {
+		return nil
+	}
+	return fmt.Errorf("sending %s to %s (pid %d): %w", SignalName(sig), l.path, l.pid, err)
+}

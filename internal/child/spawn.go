@@ -1,0 +1,197 @@
+package child
+
+import (
+	"fmt"
+	"strconv"
+	"syscall"
+
+	"github.com/supertrees/supervise/tree"
+)
+
+// Spawn asks for the process of a new life.
+type Spawn struct {
+	Ref  tree.Ref
+	Path string // SUPERVISE_PATH; a helper of a child (a probe) adds "#name" to its child's, and to Ref.ID
+
+	Process *Process // nil for a node
+	Args    []string // put behind the command
+	Env     []string // K=V, over everything else, SUPERVISE_SOCKET for one
+
+	// Node runs this same binary again, named "supervise: PATH" in ps. It has
+	// no PDEATHSIG, because a node must live long enough to stop its children
+	// in order when its parent is gone.
+	Node bool
+
+	// Files are descriptors for the child from 3 up, in order; -1 leaves a
+	// gap. They stay the caller's to close.
+	Files []int
+	// Stdout and Stderr are descriptors for the child's 1 and 2 instead of new
+	// pipes; 0 is a pipe.
+	Stdout, Stderr int
+}
+
+// Spawned is a process that exists and whose exec succeeded.
+type Spawned struct {
+	Pid int
+	// Stdout and Stderr are the reading ends of the child's output,
+	// close-on-exec and non-blocking, the caller's to close; -1 where Spawn
+	// gave a descriptor.
+	Stdout, Stderr int
+}
+
+// Spawn makes the process of a new life. The error is a *StartError; with one,
+// no process exists. A Ref is given only once.
+func (e *Engine) Spawn(s Spawn) (Spawned, error) {
+	out := Spawned{Stdout: -1, Stderr: -1}
+	c, err := e.prepare(s)
+	if err != nil {
+		return out, err
+	}
+	stdout, stderr := s.Stdout, s.Stderr
+	var pipes [2]pipe
+	defer func() { pipes[0].closeWriter(); pipes[1].closeWriter() }()
+	if stdout == 0 {
+		if err := pipes[0].open(); err != nil {
+			return out, e.startError(s, "", err, "making a pipe for its output")
+		}
+		stdout = pipes[0].w
+	}
+	if stderr == 0 {
+		if err := pipes[1].open(); err != nil {
+			pipes[0].closeReader()
+			return out, e.startError(s, "", err, "making a pipe for its errors")
+		}
+		stderr = pipes[1].w
+	}
+	pidfd := -1
+	c.attr.Files = append(c.files[:0], uintptr(e.devNull), uintptr(stdout), uintptr(stderr))
+	for _, fd := range s.Files {
+		c.attr.Files = append(c.attr.Files, uintptr(fd))
+	}
+	c.sys.PidFD = &pidfd
+	pid, err := c.fork()
+	if err != nil {
+		pipes[0].closeReader()
+		pipes[1].closeReader()
+		return out, e.diagnose(s, c, err)
+	}
+	l := &life{ref: s.Ref, path: s.Path, pid: pid, pidfd: pidfd, node: s.Node}
+	e.lives[s.Ref] = l
+	e.byPid[pid] = l
+	if s.Stdout == 0 {
+		out.Stdout = pipes[0].r
+	}
+	if s.Stderr == 0 {
+		out.Stderr = pipes[1].r
+	}
+	out.Pid = pid
+	return out, nil
+}
+
+// command is everything that a fork needs.
+type command struct {
+	path  string
+	argv  []string
+	umask *uint32
+	attr  syscall.ProcAttr
+	sys   syscall.SysProcAttr
+	files [8]uintptr
+}
+
+// fork makes the process. The umask is the main thread's own: see New.
+func (c *command) fork() (pid int, err error) {
+	c.attr.Sys = &c.sys
+	if c.umask != nil {
+		old := syscall.Umask(int(*c.umask))
+		defer syscall.Umask(old)
+	}
+	return syscall.ForkExec(c.path, c.argv, &c.attr)
+}
+
+// prepare works out what is to be run, and as whom.
+func (e *Engine) prepare(s Spawn) (*command, error) {
+	c := &command{}
+	c.sys.Setpgid = true
+	e.env.reset()
+	if s.Node {
+		c.path = "/proc/self/exe"
+		c.argv = append([]string{"supervise: " + s.Path}, s.Args...)
+		e.env.set(envNode + "=1")
+	} else {
+		c.sys.Pdeathsig = syscall.SIGKILL
+		if err := e.prepareWorker(s, c); err != nil {
+			return nil, err
+		}
+	}
+	e.env.set(envPath + "=" + s.Path)
+	e.env.set(envIncarnation + "=" + strconv.FormatUint(s.Ref.Incarnation, 10))
+	e.env.set(envTree + "=" + e.tree)
+	for _, kv := range s.Env {
+		e.env.set(kv)
+	}
+	c.attr.Env = e.env.scratch
+	if !s.Node {
+		path, err := lookUp(s.Process.Command[0], e.env.get("PATH"))
+		if err != nil {
+			return nil, e.startError(s, "command", err, fmt.Sprintf("command %q", s.Process.Command[0]))
+		}
+		c.path = path
+	}
+	return c, nil
+}
+
+func (e *Engine) prepareWorker(s Spawn, c *command) error {
+	p := s.Process
+	if p == nil || len(p.Command) == 0 || p.Command[0] == "" {
+		return e.startError(s, "command", syscall.EINVAL, "command is empty")
+	}
+	c.argv = p.Command
+	if len(s.Args) > 0 {
+		c.argv = append(p.Command[:len(p.Command):len(p.Command)], s.Args...)
+	}
+	c.umask = p.Umask
+	c.attr.Dir = p.Dir
+	if err := e.become(s, c); err != nil {
+		return err
+	}
+	for _, file := range p.EnvFile {
+		if err := e.readEnvFile(s, file); err != nil {
+			return err
+		}
+	}
+	for _, kv := range p.Env {
+		e.env.set(kv)
+	}
+	return nil
+}
+
+// pipe is a child's output: the reader must not block, the writer must.
+type pipe struct{ r, w int }
+
+func (p *pipe) open() error {
+	var fds [2]int
+	if err := syscall.Pipe2(fds[:], syscall.O_CLOEXEC); err != nil {
+		return err
+	}
+	p.r, p.w = fds[0], fds[1]
+	if err := syscall.SetNonblock(p.r, true); err != nil {
+		p.closeReader()
+		p.closeWriter()
+		return err
+	}
+	return nil
+}
+
+func (p *pipe) closeReader() {
+	if p.r > 0 {
+		syscall.Close(p.r)
+		p.r = 0
+	}
+}
+
+func (p *pipe) closeWriter() {
+	if p.w > 0 {
+		syscall.Close(p.w)
+		p.w = 0
+	}
+}
