@@ -26,6 +26,10 @@ type (
 	// Up says that a child counts as running: the trace's start event.
 	Up struct{ Ref Ref }
 
+	// Booted says that Boot is done: every child was started, and the
+	// supervisor itself counts as up for its parent. It comes once.
+	Booted struct{}
+
 	// Failed says that a start failed (the trace's start_error), and why.
 	Failed struct {
 		Ref Ref
@@ -126,6 +130,7 @@ func (Spawn) action()     {}
 func (Terminate) action() {}
 func (Kill) action()      {}
 func (Up) action()        {}
+func (Booted) action()    {}
 func (Failed) action()    {}
 func (Waiting) action()   {}
 func (Report) action()    {}
