@@ -131,9 +131,13 @@ func (a *Assembler) Add(f *Frame) (m Message, done bool, err error) {
 	switch {
 	case f.Type == Cancel:
 		a.drop(pieceKey{Call, f.ID})
+		a.drop(pieceKey{Cast, f.ID})
 		m, err = f.Message()
 		return m, err == nil, err
 	case p == nil && f.Flags&More == 0:
+		if f.Type == Error {
+			a.drop(pieceKey{Reply, f.ID}) // an answer that broke off
+		}
 		m, err = f.Message()
 		if err == nil && len(m.Payload) > a.limit() {
 			m.Payload, m.Refused = nil, CodeTooLarge

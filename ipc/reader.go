@@ -9,7 +9,8 @@ import (
 // between two calls it keeps only the beginning of a frame that is not whole,
 // so that one buffer serves any number of idle pipes. The zero value is ready.
 type Splitter struct {
-	tail []byte
+	tail  []byte
+	frame Frame // what f is called with: no allocation a frame
 }
 
 // Feed calls f with each frame that b completes, in order, and keeps what is
@@ -25,7 +26,8 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 			return err
 		}
 		if n > 0 {
-			if err := f(&frame); err != nil {
+			s.frame = frame
+			if err := f(&s.frame); err != nil {
 				return err
 			}
 			s.tail = nil
@@ -40,7 +42,8 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 			s.tail = append(s.tail[:0], b...)
 			return nil
 		}
-		if err := f(&frame); err != nil {
+		s.frame = frame
+		if err := f(&s.frame); err != nil {
 			return err
 		}
 		b = b[n:]

@@ -57,7 +57,7 @@ const (
 const (
 	VerbWhereIs = "$whereis" // answered with Place
 	VerbMonitor = "$monitor" // answered with Down when the target has ended
-	VerbLink    = "$link"    // Link
+	VerbLink    = "$link"    // LinkMode
 	VerbUnlink  = "$unlink"
 	VerbTrap    = "$trap" // Trap: whether faults of links come as $exit instead of ending the worker
 )
@@ -174,9 +174,23 @@ type Place struct {
 	Incarnation uint64 `json:"incarnation"`
 }
 
-// Link asks for a link to the target. Mode is peer, monitor or notify.
-type Link struct {
+// LinkMode asks for a link to the target.
+type LinkMode struct {
 	Mode string `json:"mode"`
+}
+
+// The modes of a link: the other's fault ends me, mine ends it, or both.
+const (
+	ModeMonitor = "monitor"
+	ModeNotify  = "notify"
+	ModePeer    = "peer"
+)
+
+// Watch is the payload of $monitor; none is its zero value.
+type Watch struct {
+	// Was asks for the true reason of a life that has ended just before, instead
+	// of noproc. Nodes use it for links.
+	Was bool `json:"was,omitempty"`
 }
 
 // Trap turns trapping of links' faults on or off.
