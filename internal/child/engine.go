@@ -63,11 +63,17 @@ type Engine struct {
 	env      environment
 	devNull  int
 
-	lives map[tree.Ref]*life
-	byPid map[int]*life // by the pid of a main process that is not reaped yet
+	lives     map[tree.Ref]*life
+	byID      map[string]*life // the latest life of each child
+	byPid     map[int]*life    // by the pid of a main process that is not reaped yet
+	killing   []*life          // killed, and the main process is not reaped yet
+	lingering []*life          // the main process is reaped, and something may be left
+	strangers map[int]*stranger
+	children  childList
 
-	strangers int  // adopted processes that were reaped
-	more      bool // the last Reap stopped at its bound
+	adopted int           // strangers that were reaped
+	more    bool          // the last Reap stopped at its bound
+	blind   time.Duration // look again then, because the last look failed; 0: it did not
 }
 
 // life is one life of a child, from its spawn until nothing of it is left.
@@ -77,10 +83,19 @@ type life struct {
 	pid   int
 	pidfd int // -1 once the main process is reaped
 	node  bool
+	ticks uint64 // clock ticks since boot at its spawn
 
-	exit   *Exited // once the main process is reaped
-	order  Order
-	signal syscall.Signal // the stop signal, once ordered
+	order    Order
+	signal   syscall.Signal // the stop signal, once ordered
+	limited  bool           // there is a killAt
+	killAt   time.Duration  // what is left then is killed
+	killedAt time.Duration  // the last KILL
+
+	exit      *Exited // once the main process is reaped
+	diedAt    time.Duration
+	left      []*stranger // at the last look
+	told      bool        // MainExited was given
+	stuckTold bool
 }
 
 // New makes the engine of this process, which becomes the subreaper of all its
@@ -104,13 +119,21 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening /dev/null for the children's input: %w", err)
 	}
+	children, err := openChildList()
+	if err != nil {
+		return nil, err
+	}
 	e := &Engine{
 		path:    o.Path,
 		tree:    o.Tree,
 		level:   LevelBasic,
 		devNull: devNull,
 		lives:   map[tree.Ref]*life{},
+		byID:    map[string]*life{},
 		byPid:   map[int]*life{},
+
+		strangers: map[int]*stranger{},
+		children:  children,
 	}
 	if e.path == "" {
 		e.path = "/"
@@ -129,9 +152,9 @@ func (e *Engine) Level() (level, why string) { return e.level, e.whyBasic }
 // Tree is the name of this run of the tree.
 func (e *Engine) Tree() string { return e.tree }
 
-// Strangers is how many processes were reaped that were no child of this
+// Adopted is how many processes were reaped that were no child of this
 // supervisor: orphans that the kernel gave to it.
-func (e *Engine) Strangers() int { return e.strangers }
+func (e *Engine) Adopted() int { return e.adopted }
 
 // closeOnExec marks every descriptor from 3 up, but for those to keep.
 func closeOnExec(keep []int) error {
@@ -159,6 +182,7 @@ func closeOnExec(keep []int) error {
 // Close gives back what the engine holds. Its children live on.
 func (e *Engine) Close() {
 	syscall.Close(e.devNull)
+	syscall.Close(e.children.fd)
 	for _, l := range e.byPid {
 		syscall.Close(l.pidfd)
 	}

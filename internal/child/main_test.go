@@ -1,15 +1,21 @@
 package child
 
 import (
+	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/tree"
 )
 
 // The engine lives on the main thread, and so do these tests: TestMain keeps
@@ -150,18 +156,66 @@ func await[E Event](t *testing.T, e *Engine) E {
 }
 
 func readAll(fd int) string {
-	unix.SetNonblock(fd, false)
-	f := os.NewFile(uintptr(fd), "output")
+	f := blocking(fd)
 	defer f.Close()
-	var out []byte
-	buf := make([]byte, 4096)
-	for {
-		n, err := f.Read(buf)
-		out = append(out, buf[:n]...)
-		if err != nil {
-			return string(out)
-		}
-	}
+	out, _ := io.ReadAll(f)
+	return string(out)
 }
 
-func play(role string) {}
+// blocking makes a file of a child's output that is read on the main thread.
+func blocking(fd int) *os.File {
+	unix.SetNonblock(fd, false)
+	return os.NewFile(uintptr(fd), "output")
+}
+
+// talk is a child that a test listens to.
+type talk struct {
+	Spawned
+	out *bufio.Reader
+}
+
+// start spawns a shell script as a child of that name, and listens to it.
+func start(t *testing.T, e *Engine, s Spawn, script string) *talk {
+	t.Helper()
+	if s.Path == "" {
+		s.Path = "/" + s.Ref.ID
+	}
+	if s.Process == nil && !s.Node {
+		s.Process = &Process{Command: []string{"sh", "-c", script}}
+	}
+	spawned, err := e.Spawn(s)
+	must(t, err)
+	out, errs := blocking(spawned.Stdout), blocking(spawned.Stderr)
+	t.Cleanup(func() { out.Close(); errs.Close() })
+	return &talk{Spawned: spawned, out: bufio.NewReader(out)}
+}
+
+// line is the next line that a child prints.
+func (k *talk) line(t *testing.T) string {
+	t.Helper()
+	line, err := k.out.ReadString('\n')
+	must(t, err)
+	return strings.TrimSuffix(line, "\n")
+}
+
+// pid is the next line that a child prints, a number.
+func (k *talk) pid(t *testing.T) int {
+	t.Helper()
+	n, err := strconv.Atoi(k.line(t))
+	must(t, err)
+	return n
+}
+
+// alive says whether a process exists and is no zombie.
+func alive(pid int) bool {
+	st, _ := readStat(pid)
+	return !st.dead()
+}
+
+func ref(id string, incarnation uint64) tree.Ref { return tree.Ref{ID: id, Incarnation: incarnation} }
+
+func self(t *testing.T) string {
+	exe, err := os.Executable()
+	must(t, err)
+	return exe
+}

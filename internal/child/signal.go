@@ -20,8 +20,9 @@ func (e *Engine) Terminate(now time.Duration, ref tree.Ref, sig syscall.Signal, 
 		return nil
 	}
 	l.order, l.signal = Terminated, sig
+	l.limited, l.killAt = grace > 0, now+grace
 	if l.pidfd < 0 {
-		return nil
+		return nil // what it left is being killed already
 	}
 	if err := l.send(sig); err != nil {
 		return err
@@ -36,10 +37,17 @@ func (e *Engine) Kill(now time.Duration, ref tree.Ref) error {
 	if l == nil {
 		return nil
 	}
-	l.order = Killed
-	if l.pidfd < 0 {
+	if l.order == Killed {
 		return nil
 	}
+	l.order, l.killedAt = Killed, now
+	if l.pidfd < 0 {
+		e.end(now, l)
+		return nil
+	}
+	e.killing = append(e.killing, l)
+	// Its group goes with it; the pid is the group's as long as it is not reaped.
+	syscall.Kill(-l.pid, syscall.SIGKILL)
 	return l.send(syscall.SIGKILL)
 }
 

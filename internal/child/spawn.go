@@ -75,8 +75,9 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 		pipes[1].closeReader()
 		return out, e.diagnose(s, c, err)
 	}
-	l := &life{ref: s.Ref, path: s.Path, pid: pid, pidfd: pidfd, node: s.Node}
+	l := &life{ref: s.Ref, path: s.Path, pid: pid, pidfd: pidfd, node: s.Node, ticks: bootTicks()}
 	e.lives[s.Ref] = l
+	e.byID[s.Ref.ID] = l
 	e.byPid[pid] = l
 	if s.Stdout == 0 {
 		out.Stdout = pipes[0].r

@@ -1,0 +1,312 @@
+package child
+
+import (
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/tree"
+)
+
+// What a main process leaves. All its descendants are, or hang below, processes
+// that the kernel gave to this one, its subreaper, when their parents died: so
+// the list of this process's children is the whole evidence, and one look at it
+// after a batch of deaths is enough. What stands in the list and is no main
+// process is a stranger, and the question is only whose it was:
+//
+//  1. its group or session is the main process's, or that of another stranger;
+//  2. its environment carries the tag of a path and an incarnation; for a node,
+//     of any path below it;
+//  3. it carries nothing and was not in the list before: it came with the life
+//     that died just now.
+//
+// A stranger of a life whose main process runs is left alone: it belongs to it.
+
+// stranger is a process that the kernel gave to this one. Its pid cannot mean
+// anybody else until it is reaped here.
+type stranger struct {
+	pid     int
+	owner   *life // nil: nobody knows, and it ends with this process
+	node    bool  // a node of a dead node's subtree, stopping its children in order
+	counted bool  // in Exited.Leftovers
+	asked   bool  // got the stop signal
+	killed  bool
+}
+
+// leftoversBound is the most pids that an event lists.
+const leftoversBound = 100
+
+// sweep looks at what the dead lives left, gives it its signals, and tells of
+// the lives of which nothing is left.
+func (e *Engine) sweep(now time.Duration, events []Event) []Event {
+	if len(e.lingering) == 0 {
+		return events
+	}
+	evident := e.look()
+	e.blind = 0
+	if !evident {
+		e.blind = now + lookAgain
+	}
+	still := e.lingering[:0]
+	for _, l := range e.lingering {
+		if evident && len(l.left) == 0 {
+			e.forget(l)
+			events = append(events, *l.exit)
+			continue
+		}
+		if !l.told {
+			l.told = true
+			events = append(events, MainExited{Ref: l.ref, Pid: l.pid, Status: l.exit.Status, Order: l.exit.Order})
+		}
+		e.end(now, l)
+		still = append(still, l)
+	}
+	clear(e.lingering[len(still):])
+	e.lingering = still
+	return events
+}
+
+// look sorts this process's children: what is no main process goes to the
+// life that left it. It says whether there was an answer.
+func (e *Engine) look() bool {
+	for _, l := range e.lingering {
+		l.left = l.left[:0]
+	}
+	sure := true
+	err := e.children.each(func(pid int) {
+		if e.byPid[pid] != nil {
+			return
+		}
+		s := e.strangers[pid]
+		if s == nil {
+			var err error
+			if s, err = e.meet(pid); err != nil {
+				sure = false
+			}
+			if s == nil {
+				return
+			}
+			e.strangers[pid] = s
+		}
+		if l := s.owner; l != nil && l.exit != nil {
+			l.left = append(l.left, s)
+		}
+	})
+	return err == nil && sure
+}
+
+// meet finds out whose a stranger is that is seen for the first time. Nil is a
+// zombie, which is reaped in a moment.
+func (e *Engine) meet(pid int) (*stranger, error) {
+	st, err := readStat(pid)
+	if err != nil || st.dead() {
+		return nil, err
+	}
+	s := &stranger{pid: pid, owner: e.byIDs(st)}
+	t, tagged := readTag(pid)
+	switch {
+	case tagged && e.mine(t):
+		var stray bool
+		if s.owner == nil {
+			s.owner, stray = e.byTag(t)
+		}
+		s.node = t.node && t.tree == e.tree && s.owner != nil && s.owner.node
+		if stray {
+			e.signalAll(pid, syscall.SIGKILL)
+		}
+	case s.owner == nil:
+		s.owner = e.byAncestry(st)
+	}
+	return s, nil
+}
+
+// byIDs knows a stranger by its group and session.
+func (e *Engine) byIDs(st stat) *life {
+	for _, id := range [...]int{st.group, st.session} {
+		if l := e.byPid[id]; l != nil {
+			return l
+		}
+		if s := e.strangers[id]; s != nil && s.owner != nil {
+			return s.owner
+		}
+		for _, l := range e.lingering {
+			if l.pid == id {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+// mine says whether a tag was given below this supervisor, by this tree or by
+// one that runs inside it.
+func (e *Engine) mine(t tag) bool {
+	if t.tree != e.tree && !strings.HasPrefix(t.tree, e.tree+"/") {
+		return false
+	}
+	_, _, under := e.childOf(e.place(t))
+	return under
+}
+
+// place is the path in this tree that a tag means.
+func (e *Engine) place(t tag) string {
+	if inner, nested := strings.CutPrefix(t.tree, e.tree+"/"); nested {
+		path, _, _ := strings.Cut(inner, ";")
+		return "/" + path
+	}
+	return t.path
+}
+
+// byTag knows a stranger by its environment. A stray is one whose life has
+// ended, so that it should not be here any more.
+func (e *Engine) byTag(t tag) (l *life, stray bool) {
+	path := e.place(t)
+	id, below, _ := e.childOf(path)
+	if t.tree == e.tree && !below {
+		l = e.lives[tree.Ref{ID: id, Incarnation: t.incarnation}]
+	} else {
+		l = e.byID[id]
+	}
+	return l, l == nil
+}
+
+// childOf says which child of this supervisor a path belongs to, and whether it
+// lies below that child.
+func (e *Engine) childOf(path string) (id string, below, under bool) {
+	rest, under := strings.CutPrefix(path, strings.TrimSuffix(e.path, "/")+"/")
+	if !under || rest == "" {
+		return "", false, false
+	}
+	id, _, below = strings.Cut(rest, "/")
+	return id, below, true
+}
+
+// byAncestry gives a stranger without a name to the life that died last and had
+// begun before the stranger did.
+func (e *Engine) byAncestry(st stat) *life {
+	for i := len(e.lingering) - 1; i >= 0; i-- {
+		if l := e.lingering[i]; st.start+1 >= l.ticks {
+			return l
+		}
+	}
+	return nil
+}
+
+// end gives what is left its signals. After an order to stop it is asked first,
+// and has the rest of the time; otherwise it is killed at once. A node among
+// it stops its own children in order, for which it has its own time.
+func (e *Engine) end(now time.Duration, l *life) {
+	kill := l.exit.Order != Terminated || l.order == Killed || l.limited && now >= l.killAt
+	for _, s := range l.left {
+		l.count(s)
+		switch {
+		case s.killed || s.node && now < l.diedAt+NodeGrace:
+		case kill:
+			s.killed = true
+			l.killedAt = now
+			e.signalAll(s.pid, syscall.SIGKILL)
+		case !s.asked:
+			s.asked = true
+			e.signalAll(s.pid, l.signal)
+			e.signalAll(s.pid, syscall.SIGCONT)
+		}
+	}
+}
+
+// count puts a leftover into the event of the life's end.
+func (l *life) count(s *stranger) {
+	if s.counted {
+		return
+	}
+	s.counted = true
+	l.exit.Swept++
+	if len(l.exit.Leftovers) < leftoversBound {
+		l.exit.Leftovers = append(l.exit.Leftovers, s.pid)
+	}
+}
+
+// signalAll signals a stranger and what hangs below it, parents first.
+func (e *Engine) signalAll(pid int, sig syscall.Signal) {
+	family := map[int]bool{pid: true, unix.Getpid(): true}
+	var below []int
+	eachDescendant(pid, func(p int) { below = append(below, p); family[p] = true })
+	syscall.Kill(pid, sig)
+	for _, p := range below {
+		signalDescendant(p, sig, family)
+	}
+}
+
+// signalDescendant signals a process that is somebody else's to reap. Its pid
+// may have passed to another since it was read, so its parent is looked at
+// while a pidfd holds it.
+func signalDescendant(pid int, sig syscall.Signal, family map[int]bool) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer syscall.Close(fd)
+	if st, err := readStat(pid); err == nil && family[st.parent] {
+		unix.PidfdSendSignal(fd, sig, nil, 0)
+	}
+}
+
+// stuck says, once each, which lives take too long to end.
+func (e *Engine) stuck(now time.Duration, events []Event) []Event {
+	for _, list := range [...][]*life{e.lingering, e.killing} {
+		for _, l := range list {
+			at, waits := l.stuckAt()
+			if !waits || now < at {
+				continue
+			}
+			l.stuckTold = true
+			s := Stuck{Ref: l.ref}
+			if l.exit == nil {
+				s.Pids = append(s.Pids, l.pid)
+				eachDescendant(l.pid, func(p int) { s.Pids = append(s.Pids, p) })
+			}
+			for _, left := range l.left {
+				s.Pids = append(s.Pids, left.pid)
+				eachDescendant(left.pid, func(p int) { s.Pids = append(s.Pids, p) })
+			}
+			events = append(events, s)
+		}
+	}
+	return events
+}
+
+// stuckAt is when a life is to be called stuck: everything of it was killed and
+// is still there.
+func (l *life) stuckAt() (time.Duration, bool) {
+	if l.stuckTold || l.exit == nil && l.order != Killed {
+		return 0, false
+	}
+	for _, s := range l.left {
+		if !s.killed {
+			return 0, false
+		}
+	}
+	return l.killedAt + StuckAfter, true
+}
+
+// due is when something is to be done about a life's end, even if nothing more
+// of it dies.
+func (l *life) due() (at time.Duration, ok bool) {
+	at, ok = l.stuckAt()
+	sooner := func(t time.Duration) {
+		if !ok || t < at {
+			at, ok = t, true
+		}
+	}
+	for _, s := range l.left {
+		switch {
+		case s.killed:
+		case s.node:
+			sooner(l.diedAt + NodeGrace)
+		case l.limited:
+			sooner(l.killAt)
+		}
+	}
+	return at, ok
+}
