@@ -8,7 +8,10 @@ type Action interface{ action() }
 // Orders about one life.
 type (
 	// Spawn makes the process of a new life. Answered by Started or SpawnFailed.
-	Spawn struct{ Ref Ref }
+	Spawn struct {
+		Ref     Ref
+		Program uint64 // of the child's spec
+	}
 
 	// Terminate orders a life to stop; within Time (0: without limit) it is
 	// answered by Exited, or a Kill follows.
@@ -36,7 +39,8 @@ type (
 		Err string
 	}
 
-	// Waiting says that a child waits this long for its next try.
+	// Waiting says that a child waits this long for its next try, or that it
+	// waits with its group for another's.
 	Waiting struct {
 		Ref   Ref
 		Delay time.Duration
@@ -100,7 +104,10 @@ const (
 )
 
 // Answer is what a request is answered. Err is OTP's word ("not_found",
-// "running", "already_present", …), "" for ok; a failed start puts its reason in Err too.
+// "running", "already_present", …), "" for ok; a failed start puts its reason
+// in Err too. Words that OTP lacks: "shutdown" (the supervisor ends before it
+// came to the request), "noproc" (it has ended), "busy" (its queue is full),
+// "stuck" (the child was killed and is still there).
 type Answer struct {
 	Err string `json:"error,omitempty"`
 	// Child is the child that start_child, restart_child and cycle started.

@@ -46,8 +46,13 @@ type (
 	Tick struct{}
 
 	// Shutdown is the order to stop; ParentGone says that nobody is left to give it.
+	// Both interrupt a start in progress (SEMANTICS 19.2). ParentGone allows
+	// the children 5 s together.
 	Shutdown   struct{}
 	ParentGone struct{}
+
+	// Hurry is the second order to stop: what is left gets Kill, still in order.
+	Hurry struct{}
 )
 
 // Requests wait in the queue like deaths do (M-1) and are answered by a Reply
@@ -56,11 +61,14 @@ type (
 type (
 	StartChild struct {
 		Tag  uint64
-		Spec ChildSpec // SimpleOneForOne: only ID is read, "" asks for the next number
+		Spec ChildSpec // SimpleOneForOne: of it ID ("": the next number) and Program (0: the template's) are read
 	}
 	TerminateChild struct {
 		Tag uint64
 		Ref Ref
+		// Interrupt lets the request end the start of this very child instead
+		// of waiting for it, as OTP's would.
+		Interrupt bool
 	}
 	RestartChild struct {
 		Tag uint64
@@ -102,6 +110,7 @@ func (Stuck) event()          {}
 func (Tick) event()           {}
 func (Shutdown) event()       {}
 func (ParentGone) event()     {}
+func (Hurry) event()          {}
 func (StartChild) event()     {}
 func (TerminateChild) event() {}
 func (RestartChild) event()   {}

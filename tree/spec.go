@@ -22,6 +22,10 @@ type Spec struct {
 	// an earlier life of this supervisor gave out, so that an incarnation is
 	// unique for the whole run. Nil: none.
 	Incarnations map[string]uint64 `json:"incarnations,omitempty"`
+
+	// FrozenClock puts every restart into the same period, whenever it comes:
+	// a scenario that runs on real processes has no clock.
+	FrozenClock bool `json:"frozen_clock,omitempty"`
 }
 
 // Intensity is how many restarts a supervisor may make within its period
@@ -43,7 +47,27 @@ type ChildSpec struct {
 	// StartTimeout ends a start that takes longer; 0 means none.
 	StartTimeout time.Duration  `json:"start_timeout,omitempty"`
 	Backoff      backoff.Policy `json:"backoff"`
+
+	// Program is the shell's own number for what this child runs. The core
+	// hands it back with every Spawn, so that a spec that waits in the queue,
+	// or is refused, changes nothing for the child that is there. An instance
+	// of a SimpleOneForOne supervisor keeps its own over a Reload.
+	Program uint64 `json:"program,omitempty"`
+
+	// Flaw is what its reader found wrong with this spec and no field above
+	// can hold. Check reports it in its turn. "" is none.
+	Flaw Flaw `json:"flaw,omitempty"`
 }
+
+// Flaw is a fault of a child spec in OTP's word.
+type Flaw string
+
+// The flaws: no start function (for us: no command), and a significant that
+// is neither true nor false.
+const (
+	FlawNoStart     Flaw = "missing_start"
+	FlawSignificant Flaw = "invalid_significant"
+)
 
 // Stop says how a child is stopped: SEMANTICS SP-2.
 type Stop struct {
