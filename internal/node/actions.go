@@ -1,0 +1,169 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/tree"
+)
+
+// do carries out one decision of the core.
+func (n *Node) do(a tree.Action) {
+	switch a := a.(type) {
+	case tree.Spawn:
+		n.spawn(a.Ref)
+	case tree.Terminate:
+		n.terminate(a)
+	case tree.Kill:
+		if l := n.life(a.Ref); l != nil {
+			n.kill(l)
+		}
+	case tree.Up:
+		n.emitLife(journal.Start, a.Ref)
+	case tree.Failed:
+		n.emit(journal.Record{Event: journal.Failed, Path: n.childPath(a.Ref.ID), Kind: n.kind(a.Ref.ID).String(), Incarnation: a.Ref.Incarnation, Error: a.Err})
+	case tree.Waiting:
+		delay := a.Delay.Seconds()
+		n.emit(journal.Record{Event: journal.Backoff, Path: n.childPath(a.Ref.ID), Incarnation: a.Ref.Incarnation, Delay: &delay})
+	case tree.Report:
+		n.report(a)
+	case tree.Down:
+		n.down(a)
+	case tree.Reply:
+		n.answer(a)
+	case tree.Booted:
+		n.up.Ready()
+	case tree.Quit:
+		n.finish(a)
+	}
+}
+
+// spawn makes the process of a life, and tells the core how that went.
+func (n *Node) spawn(ref tree.Ref) {
+	id := ref.ID
+	l := &life{ref: ref, path: n.childPath(id), kind: n.kind(id)}
+	order := child.Spawn{Ref: ref, Path: l.path, Env: n.options.Env}
+	subtree := n.supervisor(id)
+	if subtree != nil {
+		order.Node = true
+		link, err := newDownlink(&order)
+		if err != nil {
+			n.spawnFailed(l, err)
+			return
+		}
+		l.link = link
+	} else {
+		l.worker = n.worker(id)
+		order.Process = l.worker
+		order.Args = n.args[id]
+	}
+	spawned, err := n.engine.Spawn(order)
+	if l.link != nil {
+		l.link.closeTheirs()
+	}
+	if err != nil {
+		n.spawnFailed(l, err)
+		return
+	}
+	l.pid = spawned.Pid
+	n.lives[id] = l
+	if err := n.pump.Add(ref, l.path, spawned.Stdout, spawned.Stderr); err != nil {
+		n.emit(journal.Record{Event: journal.Warning, Path: l.path, Pid: l.pid, Message: err.Error()})
+	}
+	n.emitLife(journal.Spawn, ref)
+	if l.link != nil {
+		l.link.run(n, l, n.hello(subtree))
+	}
+	n.step(tree.Started{Ref: ref})
+}
+
+// spawnFailed tells the core that there is no process, and why.
+func (n *Node) spawnFailed(l *life, err error) {
+	if l.link != nil {
+		l.link.close()
+	}
+	var start *child.StartError
+	passing := !errors.As(err, &start) || start.Passing
+	n.step(tree.SpawnFailed{Ref: l.ref, Err: err.Error(), Passing: passing})
+}
+
+// terminate orders a life to stop.
+func (n *Node) terminate(a tree.Terminate) {
+	l := n.life(a.Ref)
+	if l == nil {
+		return
+	}
+	n.emitLife(journal.Stopping, a.Ref)
+	sig := syscall.SIGTERM
+	if l.worker != nil {
+		sig = l.worker.Signal()
+	}
+	n.sent(l, n.engine.Terminate(now(), l.ref, sig, a.Time))
+}
+
+// kill ends a life and all that is left of it.
+func (n *Node) kill(l *life) {
+	n.emitLife(journal.Kill, l.ref)
+	n.sent(l, n.engine.Kill(now(), l.ref))
+}
+
+// sent tells of a signal that could not be sent, which an operator must know:
+// the child runs as somebody whom this process may not signal.
+func (n *Node) sent(l *life, err error) {
+	if err != nil {
+		n.emit(journal.Record{Event: journal.Warning, Path: l.path, Pid: l.pid, Message: err.Error()})
+	}
+}
+
+// report passes on OTP's supervisor report, and the give_up of the contract.
+func (n *Node) report(a tree.Report) {
+	n.emit(journal.Record{Event: journal.Report, Path: n.path, Context: a.Context.String(), Child: a.ID, Reason: a.Reason, Count: a.Count})
+	if a.Context == tree.ShutdownReport {
+		limit := int64(n.subtree.Spec.Intensity)
+		n.emit(journal.Record{Event: journal.GiveUp, Path: n.path, Child: a.ID, Intensity: &limit, Period: n.subtree.Spec.Period})
+	}
+}
+
+// down tells that a child is at rest without a process, or gone altogether.
+func (n *Node) down(a tree.Down) {
+	event := journal.Down
+	if a.Forgotten {
+		event = journal.Remove
+		n.forget(a.Ref.ID)
+	}
+	n.emit(journal.Record{Event: event, Path: n.childPath(a.Ref.ID), Incarnation: a.Ref.Incarnation})
+}
+
+// finish ends the node: whoever still waits for an answer is told why there is none.
+func (n *Node) finish(a tree.Quit) {
+	if a.Cause == tree.CauseStartFailed {
+		n.up.Failed(a.Err)
+	}
+	n.quit = &a
+}
+
+// childPath is the path of a child of this node.
+func (n *Node) childPath(id string) string {
+	if n.path == "/" {
+		return "/" + id
+	}
+	return n.path + "/" + id
+}
+
+// emit sends a record up, stamped with the wall time at which it was seen.
+func (n *Node) emit(r journal.Record) {
+	r.Time = wallTime()
+	n.up.Record(r)
+}
+
+// emitLife sends a record about a process that exists.
+func (n *Node) emitLife(event string, ref tree.Ref) {
+	l := n.life(ref)
+	if l == nil {
+		panic(fmt.Sprintf("the core speaks of %s of %v, which has no process", event, ref))
+	}
+	n.emit(journal.Record{Event: event, Path: l.path, Kind: l.kind.String(), Pid: l.pid, Incarnation: ref.Incarnation})
+}

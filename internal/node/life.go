@@ -1,0 +1,108 @@
+package node
+
+import (
+	"slices"
+	"syscall"
+
+	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/tree"
+)
+
+// life is one process of a child: from its spawn until nothing of it is left.
+type life struct {
+	ref     tree.Ref
+	path    string
+	kind    tree.Kind
+	pid     int
+	worker  *child.Process // of a worker
+	link    *downlink      // of a node
+	ignored bool           // it answered ignore
+	failure string         // what it said of its failed start
+	ended   *child.Exited  // it is gone, and its link may still hold words of it
+}
+
+// reap asks the engine what ended.
+func (n *Node) reap() {
+	for _, e := range n.engine.Reap(now()) {
+		switch e := e.(type) {
+		case child.MainExited:
+			// The life ends when nothing of it is left; until then this is
+			// only a hint, and nothing follows from it.
+		case child.Exited:
+			if l := n.life(e.Ref); l != nil {
+				l.ended = &e
+				n.bury(l)
+			}
+		case child.Stuck:
+			if l := n.life(e.Ref); l != nil {
+				n.emit(journal.Record{Event: journal.Stuck, Path: l.path, Pid: l.pid, Incarnation: l.ref.Incarnation, Pids: e.Pids})
+				n.step(tree.Stuck{Ref: e.Ref})
+			}
+		}
+	}
+}
+
+// life is the present life of that name, or nil.
+func (n *Node) life(ref tree.Ref) *life {
+	if l := n.lives[ref.ID]; l != nil && l.ref == ref {
+		return l
+	}
+	return nil
+}
+
+// bury tells of a death, once everything that the dead one said has been read.
+func (n *Node) bury(l *life) {
+	if l.link != nil && !l.link.drained {
+		return
+	}
+	n.pump.Close(l.ref)
+	delete(n.lives, l.ref.ID)
+	if l.link != nil {
+		l.link.close()
+	}
+	reason := child.Reason(l.ended.Status, l.ended.Order, l.worker, l.link != nil)
+	if l.ignored && reason != tree.ReasonAbnormal {
+		n.emit(journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation})
+		n.step(tree.Ignored{Ref: l.ref})
+		return
+	}
+	r := journal.Record{
+		Event: journal.Exit, Path: l.path, Kind: l.kind.String(), Pid: l.pid,
+		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers,
+	}
+	setStatus(&r, l.ended.Status)
+	n.emit(r)
+	n.keepStatus(l, reason)
+	n.step(tree.Exited{Ref: l.ref, Reason: reason, Err: l.failure})
+}
+
+// keepStatus keeps a significant child's status for the exit of the root.
+func (n *Node) keepStatus(l *life, reason tree.Reason) {
+	if n.subtree.Spec.AutoShutdown == tree.Never {
+		return
+	}
+	i := slices.IndexFunc(n.subtree.Spec.Children, func(c tree.ChildSpec) bool { return c.ID == l.ref.ID })
+	if i < 0 || !n.subtree.Spec.Children[i].Significant {
+		return
+	}
+	ws := l.ended.Status
+	switch {
+	case reason == tree.ReasonNormal || reason == tree.ReasonShutdown:
+		n.status[l.ref.ID] = 0
+	case ws.Signaled():
+		n.status[l.ref.ID] = 128 + int(ws.Signal())
+	default:
+		n.status[l.ref.ID] = ws.ExitStatus()
+	}
+}
+
+// setStatus writes how a process ended, as status or as signal.
+func setStatus(r *journal.Record, ws syscall.WaitStatus) {
+	if ws.Signaled() {
+		r.Signal = child.SignalName(ws.Signal())
+		return
+	}
+	status := ws.ExitStatus()
+	r.Status = &status
+}

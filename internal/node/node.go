@@ -1,0 +1,221 @@
+// Package node runs one supervisor against the OS.
+//
+// A Node owns one tree.Supervisor and is driven by one goroutine, the main one,
+// locked to the main thread: it spawns, signals, reaps and steps the core, so
+// there is no lock and no race between a spawn and a reap. Everything else (the
+// readers of links, the pump of the children's output, the control socket)
+// only moves bytes and posts closures into the node's bounded inbox.
+//
+// What happens goes up as journal records: to the parent over its pipe, or, in
+// the root, to the journal that status, events and the log are made of.
+package node
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/internal/output"
+	"github.com/supertrees/supervise/tree"
+)
+
+// inboxSize bounds what other goroutines have posted and the node has not
+// handled yet; a full inbox makes them wait, never the node.
+const inboxSize = 1024
+
+// Upstream is where a node's news goes: the parent's pipe, or the root's
+// journal. Its methods are called by the node's goroutine alone, but Output,
+// which the pump calls.
+type Upstream interface {
+	Record(journal.Record)
+	Output(output.Batch)
+	Ready()
+	Failed(reason string)
+	Flush() // the node is about to wait: nothing may stay behind
+}
+
+// Config is what a Node needs of its process.
+type Config struct {
+	Subtree *child.Subtree
+	Engine  *child.Engine
+	Options Options
+	Seed    uint64
+}
+
+// Options are handed down unchanged from the root to every node.
+type Options struct {
+	// Env is added to every child's environment.
+	Env []string `json:"env,omitempty"`
+}
+
+// Node is one running supervisor. Only Post may be called by other goroutines.
+type Node struct {
+	path    string
+	subtree *child.Subtree
+	options Options
+	core    *tree.Supervisor
+	engine  *child.Engine
+	pump    *output.Pump
+	up      Upstream
+
+	inbox   chan func()
+	signals chan os.Signal
+
+	events  []tree.Event       // what the core has not been told yet, in order
+	lives   map[string]*life   // the present life of each child that has one
+	highest map[string]uint64  // the highest incarnation of each path below a child node
+	asked   map[uint64]pending // requests in the core's queue, by tag
+	lastTag uint64
+	args    map[string][]string // extra arguments of instances, by id
+	drawn   uint64              // the last instance number of a simple_one_for_one supervisor
+
+	ordered bool // the order to stop has come
+	quit    *tree.Quit
+	ended   chan struct{} // closed once quit is set
+
+	// status is how each significant child last ended, as a shell would say it.
+	status map[string]int
+}
+
+// New makes a node; nothing is started before Run. It must be called on the
+// thread that Run will run on.
+func New(c Config) (*Node, error) {
+	n := &Node{
+		path:    c.Subtree.Path,
+		subtree: c.Subtree,
+		options: c.Options,
+		core:    tree.New(c.Subtree.Spec, c.Seed),
+		engine:  c.Engine,
+		inbox:   make(chan func(), inboxSize),
+		signals: make(chan os.Signal, 1),
+		lives:   make(map[string]*life),
+		highest: make(map[string]uint64),
+		asked:   make(map[uint64]pending),
+		args:    make(map[string][]string),
+		ended:   make(chan struct{}),
+		status:  make(map[string]int),
+	}
+	pump, err := output.NewPump(func(b output.Batch) { n.up.Output(b) })
+	if err != nil {
+		return nil, fmt.Errorf("making the output pump of %s: %w", n.path, err)
+	}
+	n.pump = pump
+	signal.Notify(n.signals, unix.SIGCHLD)
+	return n, nil
+}
+
+// Post has the node's goroutine run f. It waits while the inbox is full.
+func (n *Node) Post(f func()) { n.inbox <- f }
+
+// Run starts the children and supervises them until the core quits.
+func (n *Node) Run(up Upstream) tree.Quit {
+	n.up = up
+	n.announce()
+	n.step(tree.Boot{})
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for n.quit == nil {
+		if len(n.events) > 0 {
+			n.poll()
+			n.advance()
+			continue
+		}
+		n.arm(timer)
+		up.Flush()
+		select {
+		case <-n.signals:
+			n.reap()
+		case f := <-n.inbox:
+			f()
+		case <-timer.C:
+			n.timeIsUp()
+		}
+	}
+	up.Flush()
+	close(n.ended)
+	return *n.quit
+}
+
+// Status is how a significant child last ended: 0 if it ended well, else its
+// exit status, or 128 + the signal's number.
+func (n *Node) Status(id string) int { return n.status[id] }
+
+// poll looks, without waiting, at what came while the core is busy, so that an
+// order interrupts the boot of ten thousand children.
+func (n *Node) poll() {
+	select {
+	case <-n.signals:
+		n.reap()
+	case f := <-n.inbox:
+		f()
+	default:
+	}
+}
+
+// step queues an event for the core.
+func (n *Node) step(e tree.Event) { n.events = append(n.events, e) }
+
+// advance gives the core one event and does what it decides.
+func (n *Node) advance() {
+	e := n.events[0]
+	n.events = n.events[1:]
+	if len(n.events) == 0 {
+		n.events = nil
+	}
+	for _, a := range n.core.Step(now(), e) {
+		n.do(a)
+	}
+}
+
+// now is CLOCK_MONOTONIC: the same for every node, and no step of the wall
+// clock reaches a decision.
+func now() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &t); err != nil {
+		panic("reading CLOCK_MONOTONIC: " + err.Error()) // cannot fail on Linux
+	}
+	return time.Duration(t.Nano())
+}
+
+// arm sets the one timer to whatever is due first.
+func (n *Node) arm(timer *time.Timer) {
+	due, ok := n.core.Deadline()
+	if at, has := n.engine.Deadline(); has && (!ok || at < due) {
+		due, ok = at, true
+	}
+	if !ok {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(due-now(), 0))
+}
+
+// timeIsUp serves whatever deadline has come.
+func (n *Node) timeIsUp() {
+	at := now()
+	if due, ok := n.engine.Deadline(); ok && due <= at {
+		n.reap()
+	}
+	if due, ok := n.core.Deadline(); ok && due <= at {
+		n.step(tree.Tick{})
+	}
+}
+
+// Stop is the order to stop: TERM, INT, the parent's word. A second one kills
+// what is left, in the same order.
+func (n *Node) Stop() {
+	if n.ordered {
+		n.step(tree.Hurry{})
+		return
+	}
+	n.ordered = true
+	n.step(tree.Shutdown{})
+}
+
+// ParentGone is the end of the parent's pipe.
+func (n *Node) ParentGone() { n.step(tree.ParentGone{}) }

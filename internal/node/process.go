@@ -1,0 +1,90 @@
+package node
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"runtime"
+	"runtime/pprof"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/tree"
+)
+
+// The descriptors on which a node finds the link to its parent.
+const (
+	linkRead  = 3
+	linkWrite = 4
+)
+
+// Main is the whole life of a process in the node role: it takes its subtree
+// from its parent, runs it, and returns the exit status. It must be called on
+// the main thread, locked.
+func Main() int {
+	runtime.GOMAXPROCS(1)
+	up := OpenUplink(linkRead, linkWrite)
+	h, err := up.Hello()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "supervise:", err)
+		return 1
+	}
+	NameProcess()
+	engine, err := child.New(child.Options{
+		Path: h.Subtree.Path, Containment: h.Subtree.Containment, Keep: []int{linkRead, linkWrite},
+	})
+	if err != nil {
+		up.Failed(err.Error())
+		return 1
+	}
+	n, err := New(Config{Subtree: h.Subtree, Engine: engine, Options: h.Options, Seed: rand.Uint64()})
+	if err != nil {
+		up.Failed(err.Error())
+		return 1
+	}
+	n.obey(unix.SIGTERM, unix.SIGINT)
+	up.Listen(n)
+	return nodeStatus(n.Run(up))
+}
+
+// nodeStatus is the exit status of a node: 0 is OTP's shutdown (SP-4).
+func nodeStatus(q tree.Quit) int {
+	if q.Reason != tree.ReasonShutdown || len(q.Stuck) > 0 {
+		return 1
+	}
+	return 0
+}
+
+// obey makes these signals the order to stop (SEMANTICS M-5). QUIT prints the
+// stacks and goes on; HUP is no order to a node.
+func (n *Node) obey(orders ...os.Signal) {
+	stop := make(chan os.Signal, 4)
+	signal.Notify(stop, orders...)
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, unix.SIGQUIT, unix.SIGHUP)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				n.Post(n.Stop)
+			case s := <-quit:
+				if s == unix.SIGQUIT {
+					PrintStacks()
+				}
+			}
+		}
+	}()
+}
+
+// PrintStacks writes what every goroutine is doing to standard error.
+func PrintStacks() { _ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2) }
+
+// NameProcess makes ps and top say supervise, where the kernel says exe after
+// the binary has executed itself.
+func NameProcess() { _ = os.WriteFile("/proc/self/comm", []byte("supervise"), 0) }
+
+// wallTime is what records are stamped with; nothing is decided by it.
+func wallTime() time.Time { return time.Now().UTC() }

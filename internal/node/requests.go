@@ -1,0 +1,262 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/internal/output"
+	"github.com/supertrees/supervise/tree"
+)
+
+// Verb is what a Request asks for.
+type Verb string
+
+// The verbs. Those of a child go to the supervisor that has it, those of a
+// supervisor to the supervisor itself.
+const (
+	Start  Verb = "start" // restart_child
+	Stop   Verb = "stop"  // terminate_child
+	Cycle  Verb = "restart"
+	Remove Verb = "remove" // delete_child; of an instance: terminate_child
+	Spec   Verb = "spec"   // get_childspec
+	Signal Verb = "signal"
+	Lines  Verb = "lines" // the last lines that it printed
+
+	Add     Verb = "add" // start_child
+	Which   Verb = "which"
+	Count   Verb = "count"
+	Suspend Verb = "suspend"
+	Resume  Verb = "resume"
+	Ping    Verb = "ping"
+)
+
+// ofSupervisor says which verbs name the supervisor itself.
+func (v Verb) ofSupervisor() bool {
+	switch v {
+	case Add, Which, Count, Suspend, Resume, Ping:
+		return true
+	}
+	return false
+}
+
+// Request is a question or an order to the supervisor of a path.
+type Request struct {
+	Verb        Verb   `json:"verb"`
+	Path        string `json:"path"`
+	Incarnation uint64 `json:"incarnation,omitempty"` // of an instance; 0: its present one
+
+	// Of Add: the child, or, to a simple_one_for_one supervisor, extra arguments.
+	Child   *tree.ChildSpec `json:"child,omitempty"`
+	Worker  *child.Process  `json:"worker,omitempty"`
+	Subtree *child.Subtree  `json:"subtree,omitempty"`
+	Args    []string        `json:"args,omitempty"`
+
+	Signal string `json:"signal,omitempty"` // "HUP"
+	Lines  int    `json:"lines,omitempty"`
+}
+
+// Answer is what came of a Request. Err is OTP's word, "" for ok.
+type Answer struct {
+	tree.Answer
+	Lines []output.Line `json:"lines,omitempty"`
+	Mode  tree.Mode     `json:"mode,omitempty"`
+}
+
+// ErrEnded says that the node has quit.
+var ErrEnded = errors.New("the tree has ended")
+
+// refused is the answer that names why there is no other.
+func refused(word string) Answer { return Answer{Answer: tree.Answer{Err: word}} }
+
+// pending is a request in the core's queue.
+type pending struct {
+	answer func(Answer)
+	added  string // the child that Add is to start
+}
+
+// handle answers a request, on the node's goroutine: here, or through the
+// child node that it is for.
+func (n *Node) handle(r Request, answer func(Answer)) {
+	owner := r.Path
+	if !r.Verb.ofSupervisor() {
+		owner = parent(r.Path)
+	}
+	if owner == n.path {
+		n.serve(r, answer)
+		return
+	}
+	l := n.toward(owner)
+	if l == nil || l.link == nil {
+		answer(refused("noproc"))
+		return
+	}
+	l.link.ask(r, answer)
+}
+
+// toward is the child node through which a path below is reached.
+func (n *Node) toward(path string) *life {
+	rest, below := strings.CutPrefix(path, strings.TrimSuffix(n.path, "/")+"/")
+	if !below {
+		return nil
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return n.lives[id]
+}
+
+// serve answers a request about this supervisor or one of its children.
+func (n *Node) serve(r Request, answer func(Answer)) {
+	id := r.Path[strings.LastIndexByte(r.Path, '/')+1:]
+	ref := tree.Ref{ID: id}
+	if n.template() != "" {
+		ref.Incarnation = r.Incarnation
+		if l := n.lives[id]; l != nil && ref.Incarnation == 0 {
+			ref = l.ref
+		}
+	}
+	switch r.Verb {
+	case Signal:
+		answer(n.signal(id, r.Signal))
+	case Lines:
+		answer(Answer{Lines: n.pump.Last(n.childPath(id), r.Lines)})
+	case Ping:
+		answer(Answer{Mode: n.mode()})
+	case Add:
+		n.add(r, answer)
+	default:
+		tag := n.tag(pending{answer: answer})
+		n.step(coreRequest(r.Verb, tag, ref))
+	}
+}
+
+// coreRequest is the core's own form of a request.
+func coreRequest(v Verb, tag uint64, ref tree.Ref) tree.Event {
+	switch v {
+	case Start:
+		return tree.RestartChild{Tag: tag, Ref: ref}
+	case Stop:
+		return tree.TerminateChild{Tag: tag, Ref: ref}
+	case Cycle:
+		return tree.CycleChild{Tag: tag, Ref: ref}
+	case Remove:
+		return tree.DeleteChild{Tag: tag, Ref: ref}
+	case Spec:
+		return tree.GetChildspec{Tag: tag, Ref: ref}
+	case Which:
+		return tree.WhichChildren{Tag: tag}
+	case Count:
+		return tree.CountChildren{Tag: tag}
+	case Suspend:
+		return tree.Suspend{Tag: tag}
+	default: // Resume; an unknown verb is refused before it comes here
+		return tree.Resume{Tag: tag}
+	}
+}
+
+func (n *Node) tag(p pending) uint64 {
+	n.lastTag++
+	n.asked[n.lastTag] = p
+	return n.lastTag
+}
+
+// add starts a new child. Its process spec stands ready before the core spawns
+// it, and is dropped again if the core refuses.
+func (n *Node) add(r Request, answer func(Answer)) {
+	if n.template() != "" {
+		n.addInstance(r, answer)
+		return
+	}
+	if r.Child == nil || (r.Worker == nil) == (r.Subtree == nil) {
+		answer(refused("badarg"))
+		return
+	}
+	id := r.Child.ID
+	p := pending{answer: answer}
+	if n.subtree.Workers[id] == nil && n.subtree.Supervisors[id] == nil {
+		p.added = id
+		n.subtree.Put(id, r.Worker, r.Subtree)
+	}
+	n.step(tree.StartChild{Tag: n.tag(p), Spec: *r.Child})
+}
+
+// mode is what the node is doing, events that the core has not seen included.
+func (n *Node) mode() tree.Mode {
+	m := n.core.Mode()
+	if m == tree.Idle && len(n.events) > 0 {
+		return tree.Blocked
+	}
+	return m
+}
+
+// addInstance starts an instance of a simple_one_for_one supervisor. Its number
+// is not used again in one life of the pool, whatever becomes of the start.
+func (n *Node) addInstance(r Request, answer func(Answer)) {
+	n.drawn++
+	id := strconv.FormatUint(n.drawn, 10)
+	if r.Child != nil && r.Child.ID != "" {
+		id = r.Child.ID // a scenario names its instances itself
+	}
+	n.args[id] = r.Args
+	n.step(tree.StartChild{Tag: n.tag(pending{answer: answer, added: id}), Spec: tree.ChildSpec{ID: id}})
+}
+
+// answer gives the core's reply to whoever asked.
+func (n *Node) answer(a tree.Reply) {
+	p, ok := n.asked[a.Tag]
+	if !ok {
+		return
+	}
+	delete(n.asked, a.Tag)
+	if p.added != "" && a.Answer.Err != "" {
+		n.forget(p.added)
+	}
+	p.answer(Answer{Answer: a.Answer})
+}
+
+// signal sends a signal to a child's process.
+func (n *Node) signal(id, name string) Answer {
+	sig := child.SignalNumber(name)
+	l := n.lives[id]
+	switch {
+	case sig == 0:
+		return refused("badarg")
+	case l == nil:
+		return refused("noproc")
+	}
+	if err := n.engine.Signal(l.ref, sig); err != nil {
+		return refused(err.Error())
+	}
+	return Answer{}
+}
+
+// parent is the path of the supervisor that has the child of a path.
+func parent(path string) string {
+	i := strings.LastIndexByte(path, '/')
+	if i <= 0 {
+		return "/"
+	}
+	return path[:i]
+}
+
+// Ask sends a request to the node and waits for its answer or the context's end.
+func (n *Node) Ask(ctx context.Context, r Request) (Answer, error) {
+	answers := make(chan Answer, 1)
+	post := func() { n.handle(r, func(a Answer) { answers <- a }) }
+	select {
+	case n.inbox <- post:
+	case <-n.ended:
+		return Answer{}, ErrEnded
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+	select {
+	case a := <-answers:
+		return a, nil
+	case <-n.ended:
+		return Answer{}, ErrEnded
+	case <-ctx.Done():
+		return Answer{}, ctx.Err()
+	}
+}
