@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"os/user"
 	"strconv"
 )
@@ -17,37 +16,23 @@ func newAccounts() accounts {
 	return accounts{users: map[string]error{}, groups: map[string]error{}}
 }
 
-// errNoEntry says that a number is no user of this machine. It may still run a process.
-var errNoEntry = errors.New("no entry in the list of users")
-
-// user looks for a user by name or number.
+// user looks for a user. A number needs no entry: containers seldom have one.
 func (a *accounts) user(name string) error {
 	err, known := a.users[name]
-	if known {
-		return err
-	}
-	switch number := isID(name); {
-	case number:
-		if _, lookup := user.LookupId(name); lookup != nil {
-			err = errNoEntry
-		}
-	default:
+	if !known && !isID(name) {
 		_, err = user.Lookup(name)
+		a.users[name] = err
 	}
-	a.users[name] = err
 	return err
 }
 
-// group looks for a group by name; a number needs no entry.
+// group looks for a group, as user does for a user.
 func (a *accounts) group(name string) error {
 	err, known := a.groups[name]
-	if known {
-		return err
-	}
-	if !isID(name) {
+	if !known && !isID(name) {
 		_, err = user.LookupGroup(name)
+		a.groups[name] = err
 	}
-	a.groups[name] = err
 	return err
 }
 

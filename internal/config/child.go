@@ -24,7 +24,7 @@ func (l *loader) child(t *table, in scope, above *child.Subtree, names map[strin
 	}
 	for _, key := range []string{"strategy", "child", "tree", "intensity", "period", "auto_shutdown"} {
 		if _, ok := t.get(key); ok {
-			l.nested(t, in, above, names)
+			l.nested(t, key, in, above, names)
 			return
 		}
 	}
@@ -33,9 +33,9 @@ func (l *loader) child(t *table, in scope, above *child.Subtree, names map[strin
 	l.childName(t, names)
 }
 
-// nested reads a child that is a supervisor.
-func (l *loader) nested(t *table, in scope, above *child.Subtree, names map[string]spot) {
-	l.keys(t, inSupervisor)
+// nested reads a child that is a supervisor, because of one of its keys.
+func (l *loader) nested(t *table, because string, in scope, above *child.Subtree, names map[string]spot) {
+	l.childKeys(t, inSupervisor, because)
 	flags := view{t}
 	inner := in
 	inner.depth, inner.alone = in.depth+1, false

@@ -86,6 +86,39 @@ func (l *loader) keys(t *table, here home) {
 	}
 }
 
+// childKeys checks the keys of a child that is a worker or a supervisor
+// because of one of them. Keys of the other kind get a message of their own:
+// the table says two things at once.
+func (l *loader) childKeys(t *table, here home, because string) {
+	reason, _ := t.get(because)
+	rest := &table{spot: t.spot}
+	for _, e := range t.entries {
+		if kind := homes[e.name] & inChild; kind != 0 && kind&here == 0 {
+			l.wrong(e.key, "%s is a key of %s, and %s at %s makes this child %s: a child is one of them",
+				bracketed(e.name), article(kind), bracketed(because), reason.key.place(), article(here))
+			continue
+		}
+		rest.entries = append(rest.entries, e)
+	}
+	l.keys(rest, here)
+}
+
+// bracketed writes a key as one sees it in a file.
+func bracketed(key string) string {
+	if key == "child" {
+		return "[[child.child]]"
+	}
+	return key
+}
+
+// article names the kind of a child.
+func article(kind home) string {
+	if kind == inWorker {
+		return "a worker"
+	}
+	return "a supervisor"
+}
+
 // suggest ends a message about an unknown key: with a key that fits here, or
 // with what another program's word is called.
 func suggest(name string, here home) string {
@@ -108,8 +141,11 @@ func suggest(name string, here home) string {
 // String names the tables, for "it is a key of …".
 func (h home) String() string {
 	var names []string
-	if h&inRoot != 0 {
-		names = append(names, "the tree's root")
+	switch h & (inRoot | inFile) {
+	case inRoot:
+		names = append(names, "the root of the whole tree")
+	case inRoot | inFile:
+		names = append(names, "a file's root")
 	}
 	switch h & inChild {
 	case inWorker:

@@ -37,7 +37,7 @@ func (l *loader) reachable(e entry, spec *tree.Spec) {
 		paced = true
 	}
 	if paced && most <= int64(spec.Intensity) {
-		l.wrong(e, "intensity %d can never be exceeded: their backoffs let the children be restarted at most %d times within the period of %ds: lower intensity, lengthen period, or shorten the backoff", spec.Intensity, most, spec.Period)
+		l.wrong(e, "intensity %d can never be exceeded: with their backoffs, the children cannot be restarted more than %d times in a period of %ds: lower intensity, lengthen period, or shorten the backoff", spec.Intensity, most, spec.Period)
 	}
 }
 

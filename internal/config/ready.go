@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net"
 	"net/url"
 	"regexp"
@@ -165,11 +166,12 @@ func (l *loader) backoff(e entry) backoff.Policy {
 	l.uselessBackoff(t, p.Kind)
 	lowest, hasMin := t.get("min")
 	if hasMin {
-		p.Min = l.positive(lowest)
+		p.Min = cmp.Or(l.positive(lowest), p.Min)
 	}
 	highest, hasMax := t.get("max")
 	if hasMax {
 		p.Max = l.positive(highest)
+		hasMax = p.Max != 0
 	}
 	if k, ok := t.get("multiplier"); ok {
 		p.Multiplier, _ = l.number(k, 1, 1000)

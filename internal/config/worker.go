@@ -19,7 +19,7 @@ const defaultStartTimeout = time.Minute
 
 // worker reads a child with a command.
 func (l *loader) worker(t *table, in scope, above *child.Subtree, names map[string]spot) {
-	l.workerKeys(t)
+	l.childKeys(t, inWorker, "command")
 	v := append(view{t}, in.defaults...)
 	spec := tree.ChildSpec{Kind: tree.KindWorker, ID: l.childName(t, names)}
 	l.policy(v, t, above.Spec.AutoShutdown, in.alone, &spec)
@@ -33,21 +33,6 @@ func (l *loader) worker(t *table, in scope, above *child.Subtree, names map[stri
 	l.missing(v, p)
 	above.Spec.Children = append(above.Spec.Children, spec)
 	above.Workers[spec.ID] = p
-}
-
-// workerKeys checks a worker's keys. Those of a supervisor get a message of
-// their own: the table says two things at once.
-func (l *loader) workerKeys(t *table) {
-	command, _ := t.get("command")
-	rest := &table{spot: t.spot}
-	for _, e := range t.entries {
-		if homes[e.name]&inChild == inSupervisor {
-			l.wrong(e.key, "%s makes this child a supervisor, and command at %s makes it a worker: a child is one of them", e.name, command.key.place())
-			continue
-		}
-		rest.entries = append(rest.entries, e)
-	}
-	l.keys(rest, inWorker)
 }
 
 // process reads what may also stand in [defaults].
@@ -145,6 +130,7 @@ func (l *loader) env(v view) []string {
 			case strings.HasPrefix(name, "SUPERVISE_"):
 				l.wrong(e.key, "%s is set by supervise itself, as all that begins with SUPERVISE_", name)
 			default:
+				e.name = "env." + name
 				vars[name], _ = l.anyText(e)
 			}
 		}
@@ -187,10 +173,7 @@ func (l *loader) identity(v view, p *child.Process) {
 	}
 	if e, ok := v.get("user"); ok {
 		if p.User, ok = l.text(e); ok {
-			switch err := l.accounts.user(p.User); {
-			case err == errNoEntry && p.Group == "":
-				l.wrong(e, "user %q is a number without an entry in the list of users, so its group is not known: set group too", p.User)
-			case err != nil && err != errNoEntry:
+			if err := l.accounts.user(p.User); err != nil {
 				l.wrong(e, "user %q does not exist", p.User)
 			}
 		}
