@@ -72,6 +72,26 @@ func (f *Fold) State(at string) (life Life, state State, known bool) {
 	return Life{e.path, e.kind(), int(e.pid), e.incarnation}, e.state, true
 }
 
+// StartError is why the last start of a path failed; "" once it is up.
+func (f *Fold) StartError(at string) string {
+	if e := f.nodes[at]; e != nil && e.extra != nil {
+		return e.extra.failed
+	}
+	return ""
+}
+
+// MayAppear says whether a path that is not there may still come by itself: a
+// supervisor above it, or the whole tree, has not told yet what it has.
+func (f *Fold) MayAppear(at string) bool {
+	for at != "/" {
+		at = path.Dir(at)
+		if e := f.nodes[at]; e != nil {
+			return e.supervisor && (e.state == StateStarting || e.state == StateWaiting)
+		}
+	}
+	return f.nodes["/"] == nil
+}
+
 func (e *entry) kind() string {
 	if e.supervisor {
 		return "supervisor"

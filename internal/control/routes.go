@@ -1,0 +1,214 @@
+package control
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/internal/output"
+)
+
+// outputWait is how long an explanation waits for a node's last lines: a node
+// that is stopped must not keep back what the root knows by itself.
+const outputWait = 2 * time.Second
+
+// Route is one line of what /v1 answers.
+type Route struct {
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	About  string `json:"about"`
+
+	serve func(*call) error
+}
+
+// routes are all routes; the path of a node of the tree follows the name.
+func routes() []Route {
+	return []Route{
+		{"GET", "/v1", "these routes", (*call).index},
+		{"GET", "/v1/version", "what is running", (*call).version},
+		{"GET", "/v1/status/PATH", "the state of a node with all below it; no PATH: of the whole tree", (*call).status},
+		{"GET", "/v1/paths", "every path of the tree, in start order", (*call).paths},
+		{"GET", "/v1/events", "one record a line; since=N: only those after number N; follow=1: and those to come", (*call).events},
+		{"GET", "/v1/logs/PATH", "the last lines that a child printed; n=N: so many", (*call).logs},
+		{"GET", "/v1/why/PATH", "why a node is in its state, in a paragraph", (*call).why},
+		{"GET", "/v1/wait/PATH", "for=up|ready|down: answers when it is so; timeout=5s", (*call).wait},
+		{"POST", "/v1/start/PATH", "start a child that is down (restart_child)", (*call).order},
+		{"POST", "/v1/stop/PATH", "stop a child and leave it down (terminate_child)", (*call).order},
+		{"POST", "/v1/restart/PATH", "stop and start a child; the limit does not count it", (*call).order},
+		{"POST", "/v1/add/PATH", "start a new child (start_child); the body is its spec, or {\"args\": […]} for an instance", (*call).order},
+		{"POST", "/v1/remove/PATH", "forget a child that is down (delete_child)", (*call).order},
+		{"POST", "/v1/signal/PATH", "signal=HUP: send a signal to a child's main process", (*call).order},
+		{"POST", "/v1/shutdown", "stop the whole tree in order; the answer comes when that has begun", (*call).order},
+	}
+}
+
+// call is one request that is being answered.
+type call struct {
+	*httpRequest
+	server *Server
+	conn   *net.UnixConn
+	verb   string // the route's name
+	node   string // the path in the tree
+}
+
+// answer finds the route and serves it.
+func (s *Server) answer(conn *net.UnixConn, r *httpRequest) {
+	conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+	c := &call{httpRequest: r, server: s, conn: conn}
+	if err := c.dispatch(); err != nil {
+		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+		writeError(conn, err)
+	}
+}
+
+func (c *call) dispatch() error {
+	rest, ok := strings.CutPrefix(c.path, "/v1")
+	if !ok || rest != "" && rest[0] != '/' {
+		return &httpError{404, "asking for " + strconv.Quote(c.path) + ": everything here is under /v1, which lists it"}
+	}
+	name, node, deep := strings.Cut(strings.TrimPrefix(rest, "/"), "/")
+	c.verb, c.node = name, path.Clean("/"+node)
+	for _, route := range routes() {
+		base, takesPath := strings.CutSuffix(route.Path, "/PATH")
+		if base != strings.TrimSuffix("/v1/"+name, "/") || deep && node != "" && !takesPath {
+			continue
+		}
+		if c.method != route.Method {
+			return &httpError{405, "asking for " + base + ": only " + route.Method + " is answered"}
+		}
+		return route.serve(c)
+	}
+	return &httpError{404, "asking for " + strconv.Quote(c.path) + ": there is no such route; /v1 lists them"}
+}
+
+func (c *call) index() error   { return writeJSON(c.conn, 200, routes()) }
+func (c *call) version() error { return writeJSON(c.conn, 200, c.server.tree.Info()) }
+
+func (c *call) paths() error {
+	var paths []string
+	c.journal().View(func(f *journal.Fold) { paths = f.Paths() })
+	return writeJSON(c.conn, 200, paths)
+}
+
+func (c *call) journal() *journal.Store { return c.server.tree.Journal() }
+
+// NodeStatus is the answer of /v1/status: of a single worker also its last lines.
+type NodeStatus struct {
+	*journal.Node
+	Output []output.Line `json:"output,omitempty"`
+}
+
+func (c *call) status() error {
+	n := c.journal().Status(c.node)
+	if n == nil {
+		return &Refused{Word: "not_found", Detail: "there is no " + c.node}
+	}
+	answer := NodeStatus{Node: n}
+	if n.Children == nil {
+		answer.Output, _ = c.lines(output.KeptLines)
+	}
+	return writeJSON(c.conn, 200, answer)
+}
+
+// Explanation is the answer of /v1/why.
+type Explanation struct {
+	Path   string        `json:"path"`
+	Why    string        `json:"why"`
+	Output []output.Line `json:"output,omitempty"`
+}
+
+func (c *call) why() error {
+	text, known := c.journal().Why(c.node, time.Now())
+	if !known {
+		return &Refused{Word: "not_found", Detail: "there is no " + c.node}
+	}
+	lines, _ := c.lines(output.KeptLines)
+	return writeJSON(c.conn, 200, Explanation{c.node, text, lines})
+}
+
+// Lines is the answer of /v1/logs.
+type Lines struct {
+	Path  string        `json:"path"`
+	Lines []output.Line `json:"lines"`
+}
+
+func (c *call) logs() error {
+	n := output.KeptLines
+	if text := c.query.Get("n"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 0 {
+			return badRequest("reading n=%.40q: it is no number of lines", text)
+		}
+	}
+	lines, err := c.lines(n)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c.conn, 200, Lines{c.node, slices.Concat([]output.Line{}, lines)})
+}
+
+func (c *call) lines(n int) ([]output.Line, error) {
+	ctx, cancel := context.WithTimeout(c.server.ctx, outputWait)
+	defer cancel()
+	lines, err := c.server.tree.Output(ctx, c.node, n)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil, &Refused{Word: WordTimeout, Detail: "the supervisor of " + c.node + " does not answer"}
+	}
+	return lines, err
+}
+
+// events writes records as they are, and never knows what they say.
+func (c *call) events() error {
+	since, err := strconv.ParseUint(cmp.Or(c.query.Get("since"), "0"), 10, 64)
+	if err != nil {
+		return badRequest("reading since=%.40q: it is no number", c.query.Get("since"))
+	}
+	follow, err := strconv.ParseBool(cmp.Or(c.query.Get("follow"), "0"))
+	if err != nil {
+		return badRequest("reading follow=%.40q: it is neither 0 nor 1", c.query.Get("follow"))
+	}
+	ctx := c.server.ctx
+	if follow {
+		var cancel context.CancelFunc
+		ctx, cancel = c.whileThere(ctx)
+		defer cancel()
+		c.conn.SetWriteDeadline(time.Time{})
+	}
+	if _, err := c.conn.Write(responseHead(200, -1, "application/x-ndjson")); err != nil {
+		return nil // the client has gone, and there is nobody to tell
+	}
+	var buf []byte
+	for {
+		next := since
+		if buf, next = c.journal().Read(since, buf[:0]); next != since {
+			since = next
+			if _, err := c.conn.Write(buf); err != nil {
+				return nil
+			}
+			continue
+		}
+		if !follow || c.journal().Follow(ctx, since) != nil {
+			return nil
+		}
+	}
+}
+
+// whileThere is a context that also ends when the client goes away. The caller
+// must not read from the connection afterwards, and close it in the end.
+func (c *call) whileThere(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	c.conn.SetReadDeadline(time.Time{})
+	go func() {
+		io.Copy(io.Discard, c.conn)
+		cancel()
+	}()
+	return ctx, cancel
+}
