@@ -20,7 +20,8 @@ type Options struct {
 	// refuses to work with less.
 	Containment string
 	// Tree is the name of this run of the tree, which marks every process of
-	// it: see NewTree. "" takes TREE from the environment, or makes one.
+	// it. "" is the name that the process was started with, as a node or as the
+	// root below a sentinel, or else a new one.
 	Tree string
 	// Keep are inherited descriptors from 3 up that stay as they are; every
 	// other one is closed when a child is made.
@@ -69,6 +70,7 @@ type Engine struct {
 	killing   []*life          // killed, and the main process is not reaped yet
 	lingering []*life          // the main process is reaped, and something may be left
 	strangers map[int]*stranger
+	sole      *life // a sentinel's root, to which every stranger belongs; else nil
 	children  childList
 
 	adopted int           // strangers that were reaped
@@ -139,10 +141,12 @@ func New(o Options) (*Engine, error) {
 		e.path = "/"
 	}
 	if e.tree == "" {
-		e.tree = NewTree()
+		e.tree = thisTree()
 	}
 	e.env = newEnvironment(os.Environ())
-	return e, nil
+	// A shell may have made children before it became this process.
+	err = e.children.each(func(pid int) { e.strangers[pid] = &stranger{pid: pid} })
+	return e, err
 }
 
 // Level is the containment in force, LevelBasic or LevelCgroup, and where it

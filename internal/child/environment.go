@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -24,10 +25,14 @@ var notInherited = [...]string{
 	"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
 }
 
-// NewTree names one run of a tree. In a tree that runs under another one the
-// name begins with the name and the path of its place there, so that the outer
-// one knows the processes of the inner as its own.
-func NewTree() string {
+// thisTree names this run of the tree. A node was given the name by what
+// started it. In a tree that runs under another one the name begins with the
+// name and the path of its place there, so that the outer one knows the
+// processes of the inner as its own.
+func thisTree() string {
+	if os.Getenv(envNode) != "" && os.Getenv(envTree) != "" {
+		return os.Getenv(envTree)
+	}
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	id := hex.EncodeToString(b[:])
@@ -66,6 +71,16 @@ next:
 		env.base = append(env.base, kv)
 	}
 	return env
+}
+
+// overlay is an environment with more variables over it.
+func overlay(env, more []string) []string {
+	over := slices.Clone(env)
+	for _, kv := range more {
+		name, _, _ := strings.Cut(kv, "=")
+		over = slices.DeleteFunc(over, func(had string) bool { return strings.HasPrefix(had, name+"=") })
+	}
+	return append(over, more...)
 }
 
 // reset begins the next child's environment.

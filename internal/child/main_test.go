@@ -76,6 +76,13 @@ func onMain(t *testing.T, o Options, body func(e *Engine)) {
 	<-done
 }
 
+// outside runs what makes children past the engines, while none reaps.
+func outside(f func()) {
+	done := make(chan struct{})
+	work <- func() { defer close(done); f() }
+	<-done
+}
+
 var errStop = fmt.Errorf("this test is over")
 
 // must ends a test's body: t.Fatal may not be called on the main thread.

@@ -107,6 +107,8 @@ func (e *Engine) meet(pid int) (*stranger, error) {
 	s := &stranger{pid: pid, owner: e.byIDs(st)}
 	t, tagged := readTag(pid)
 	switch {
+	case e.sole != nil:
+		s.owner, s.node = e.sole, tagged && t.node && t.tree == e.tree
 	case tagged && e.mine(t):
 		var stray bool
 		if s.owner == nil {

@@ -75,10 +75,7 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 		pipes[1].closeReader()
 		return out, e.diagnose(s, c, err)
 	}
-	l := &life{ref: s.Ref, path: s.Path, pid: pid, pidfd: pidfd, node: s.Node, ticks: bootTicks()}
-	e.lives[s.Ref] = l
-	e.byID[s.Ref.ID] = l
-	e.byPid[pid] = l
+	e.enter(&life{ref: s.Ref, path: s.Path, pid: pid, pidfd: pidfd, node: s.Node, ticks: bootTicks()})
 	if s.Stdout == 0 {
 		out.Stdout = pipes[0].r
 	}
@@ -87,6 +84,13 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 	}
 	out.Pid = pid
 	return out, nil
+}
+
+// enter begins a life.
+func (e *Engine) enter(l *life) {
+	e.lives[l.ref] = l
+	e.byID[l.ref.ID] = l
+	e.byPid[l.pid] = l
 }
 
 // command is everything that a fork needs.

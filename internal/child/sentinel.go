@@ -1,0 +1,167 @@
+package child
+
+import (
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// Root says what a sentinel runs.
+type Root struct {
+	// Args are the arguments of the root, which is this same binary, named
+	// "supervise: /" in ps.
+	Args []string
+	// Env are variables K=V, over this process's own environment.
+	Env []string
+	// Containment is as in Options.
+	Containment string
+	// Report is told, in a sentence, what the sentinel had to do. Nil: nobody is.
+	Report func(string)
+}
+
+// RootLink is the root's end of the pipe to its sentinel. It carries nothing:
+// its end is the sentinel's.
+const RootLink = 3
+
+// forwarded are the signals that the sentinel hands to the root.
+var forwarded = [...]os.Signal{
+	syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2,
+}
+
+// Sentinel runs the root below this process and returns the exit status for
+// this process: the root's own, or 128 + the signal that the root died of. It
+// is the reaper above the root, so that the root too may be killed and nothing
+// of the tree is left: what the root leaves is ended before Sentinel returns.
+// If the sentinel is killed, RootLink ends, and the root ends in order.
+//
+// The root is in a session of its own: Ctrl-C reaches the sentinel alone, which
+// forwards it, and no terminal can stop the root for writing to it.
+//
+// Sentinel is called first thing in main, on the main thread, and does not
+// return before the root has ended. As PID 1 it reaps orphans.
+func Sentinel(r Root) (status int, err error) {
+	ignored, err := cleanStart()
+	if err != nil {
+		return 1, err
+	}
+	runtime.GOMAXPROCS(1)
+	signals := make(chan os.Signal, 64)
+	signal.Notify(signals, append(forwarded[:], syscall.SIGCHLD)...)
+	e, err := New(Options{Containment: r.Containment, Keep: nil})
+	if err != nil {
+		return 1, err
+	}
+	defer e.Close()
+	root, err := e.spawnRoot(r)
+	if err != nil {
+		return 1, err
+	}
+	w := watch{engine: e, root: root, report: r.Report, began: time.Now()}
+	for _, sig := range ignored {
+		w.ignored = append(w.ignored, sig)
+	}
+	return w.run(signals), nil
+}
+
+// watch is a sentinel at work.
+type watch struct {
+	engine  *Engine
+	root    *life
+	report  func(string)
+	began   time.Time
+	ignored []os.Signal // ignored when this process began (nohup): not forwarded
+	ended   os.Signal   // the last TERM or INT that was forwarded
+}
+
+func (w *watch) run(signals <-chan os.Signal) (status int) {
+	for {
+		now := time.Since(w.began)
+		for _, ev := range w.engine.Reap(now) {
+			switch ev := ev.(type) {
+			case MainExited:
+				w.say("the root ended (%s) and left processes behind: ending them", describeStatus(ev.Status))
+			case Exited:
+				return w.status(ev.Status)
+			case Stuck:
+				w.say("processes %v were killed and do not end: giving them up", ev.Pids)
+				if w.root.exit != nil {
+					return w.status(w.root.exit.Status)
+				}
+			}
+		}
+		var due <-chan time.Time
+		if at, ok := w.engine.Deadline(); ok {
+			due = time.After(max(0, at-time.Since(w.began)))
+		}
+		select {
+		case sig := <-signals:
+			w.forward(sig)
+		case <-due:
+		}
+	}
+}
+
+func (w *watch) forward(sig os.Signal) {
+	if sig == syscall.SIGCHLD || slices.Contains(w.ignored, sig) || w.root.pidfd < 0 {
+		return
+	}
+	if sig == syscall.SIGTERM || sig == syscall.SIGINT {
+		w.ended = sig
+	}
+	if err := w.root.send(sig.(syscall.Signal)); err != nil {
+		w.say("%v", err)
+	}
+}
+
+// status is what this process ends with. A root that dies of the TERM or INT
+// that was handed to it had not begun yet: that is an orderly end.
+func (w *watch) status(ws syscall.WaitStatus) int {
+	switch {
+	case ws.Signaled() && ws.Signal() == w.ended:
+		return 0
+	case ws.Signaled():
+		return 128 + int(ws.Signal())
+	}
+	return ws.ExitStatus()
+}
+
+func (w *watch) say(format string, args ...any) {
+	if w.report != nil {
+		w.report(fmt.Sprintf(format, args...))
+	}
+}
+
+func describeStatus(ws syscall.WaitStatus) string {
+	if ws.Signaled() {
+		return "signal " + SignalName(ws.Signal())
+	}
+	return fmt.Sprintf("status %d", ws.ExitStatus())
+}
+
+// spawnRoot makes the root, with this process's own input, output and errors
+// and its whole environment: all of it is the root's to read.
+func (e *Engine) spawnRoot(r Root) (*life, error) {
+	var link [2]int
+	if err := syscall.Pipe2(link[:], syscall.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("making the pipe to the root: %w", err)
+	}
+	defer syscall.Close(link[0])
+	pidfd := -1
+	c := command{path: "/proc/self/exe", argv: append([]string{"supervise: /"}, r.Args...)}
+	c.attr.Files = []uintptr{0, 1, 2, RootLink: uintptr(link[0])}
+	c.attr.Env = overlay(os.Environ(), append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1"))
+	c.sys.Setsid = true
+	c.sys.PidFD = &pidfd
+	pid, err := c.fork()
+	if err != nil {
+		return nil, fmt.Errorf("starting the root: %w", err)
+	}
+	l := &life{path: "/", pid: pid, pidfd: pidfd, node: true, ticks: bootTicks()}
+	e.sole = l
+	e.enter(l)
+	return l, nil
+}
