@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/tree"
 )
 
 // At is the subtree moved to another path, as an instance of a
@@ -17,6 +19,17 @@ func (s *Subtree) At(path string) *Subtree {
 		moved.Supervisors[id] = sub.At(path + "/" + id)
 	}
 	return &moved
+}
+
+// Has says whether a path below this supervisor ("web/api") is one of its static specs.
+func (s *Subtree) Has(rest string) bool {
+	id, deeper, nested := strings.Cut(rest, "/")
+	if nested {
+		sub := s.Supervisors[id]
+		return sub != nil && sub.Has(deeper)
+	}
+	return slices.ContainsFunc(s.Spec.Children, func(c tree.ChildSpec) bool { return c.ID == id }) &&
+		s.Spec.Strategy != tree.SimpleOneForOne
 }
 
 // Put adds what a child is: one of worker and supervisor is nil.

@@ -44,6 +44,7 @@ func (n *Node) do(a tree.Action) {
 // spawn makes the process of a life, and tells the core how that went.
 func (n *Node) spawn(ref tree.Ref) {
 	id := ref.ID
+	n.announceNew(id)
 	l := &life{ref: ref, path: n.childPath(id), kind: n.kind(id)}
 	order := child.Spawn{Ref: ref, Path: l.path, Env: n.options.Env}
 	subtree := n.supervisor(id)
@@ -75,6 +76,7 @@ func (n *Node) spawn(ref tree.Ref) {
 	}
 	n.emitLife(journal.Spawn, ref)
 	if l.link != nil {
+		n.forgetBelow(subtree)
 		l.link.run(n, l, n.hello(subtree))
 	}
 	n.step(tree.Started{Ref: ref})
@@ -146,12 +148,7 @@ func (n *Node) finish(a tree.Quit) {
 }
 
 // childPath is the path of a child of this node.
-func (n *Node) childPath(id string) string {
-	if n.path == "/" {
-		return "/" + id
-	}
-	return n.path + "/" + id
-}
+func (n *Node) childPath(id string) string { return below(n.path, id) }
 
 // emit sends a record up, stamped with the wall time at which it was seen.
 func (n *Node) emit(r journal.Record) {

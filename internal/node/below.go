@@ -7,11 +7,34 @@ import (
 	"github.com/supertrees/supervise/internal/journal"
 )
 
-// note keeps the highest incarnation of each path below a child node, for the
-// next incarnation of that node: none is given twice in a run.
+// distant is what a node heard of a path below one of its child nodes.
+type distant struct {
+	incarnation uint64 // the highest that it had
+	present     bool   // it has a spec there
+}
+
+// note keeps what a record from below says of a path, for the next incarnation
+// of the node that it is below: no incarnation is given twice in a run.
 func (n *Node) note(r journal.Record) {
-	if r.Event == journal.Spawn || r.Event == journal.Failed {
-		n.highest[r.Path] = max(n.highest[r.Path], r.Incarnation)
+	switch r.Event {
+	case journal.Add, journal.Spawn, journal.Failed:
+		d := n.below[r.Path]
+		n.below[r.Path] = distant{max(d.incarnation, r.Incarnation), true}
+	case journal.Remove:
+		d := n.below[r.Path]
+		n.below[r.Path] = distant{d.incarnation, false}
+	}
+}
+
+// forgetBelow tells that what start_child had added below a child node is gone
+// with that node's last process (STR-8): the new one starts from its static specs.
+func (n *Node) forgetBelow(s *child.Subtree) {
+	for path, d := range n.below {
+		rest, under := strings.CutPrefix(path, s.Path+"/")
+		if under && d.present && !s.Has(rest) {
+			n.below[path] = distant{d.incarnation, false}
+			n.emit(journal.Record{Event: journal.Remove, Path: path})
+		}
 	}
 }
 
@@ -19,15 +42,15 @@ func (n *Node) note(r journal.Record) {
 // every path below it has had.
 func (n *Node) hello(s *child.Subtree) hello {
 	had := make(map[string]map[string]uint64)
-	for path, incarnation := range n.highest {
-		if !strings.HasPrefix(path, s.Path+"/") {
+	for path, d := range n.below {
+		if !strings.HasPrefix(path, s.Path+"/") || d.incarnation == 0 {
 			continue
 		}
 		i := strings.LastIndexByte(path, '/')
 		if had[path[:i]] == nil {
 			had[path[:i]] = make(map[string]uint64)
 		}
-		had[path[:i]][path[i+1:]] = incarnation
+		had[path[:i]][path[i+1:]] = d.incarnation
 	}
 	return hello{Subtree: withIncarnations(s, had), Options: n.options}
 }

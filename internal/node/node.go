@@ -68,11 +68,12 @@ type Node struct {
 
 	events  []tree.Event       // what the core has not been told yet, in order
 	lives   map[string]*life   // the present life of each child that has one
-	highest map[string]uint64  // the highest incarnation of each path below a child node
+	below   map[string]distant // what was heard of each path below a child node
 	asked   map[uint64]pending // requests in the core's queue, by tag
 	lastTag uint64
-	args    map[string][]string // extra arguments of instances, by id
-	drawn   uint64              // the last instance number of a simple_one_for_one supervisor
+	added   map[string]*tree.ChildSpec // came by start_child and has not been started yet
+	args    map[string][]string        // extra arguments of instances, by id
+	drawn   uint64                     // the last instance number of a simple_one_for_one supervisor
 
 	ordered bool // the order to stop has come
 	quit    *tree.Quit
@@ -94,7 +95,8 @@ func New(c Config) (*Node, error) {
 		inbox:   make(chan func(), inboxSize),
 		signals: make(chan os.Signal, 1),
 		lives:   make(map[string]*life),
-		highest: make(map[string]uint64),
+		below:   make(map[string]distant),
+		added:   make(map[string]*tree.ChildSpec),
 		asked:   make(map[uint64]pending),
 		args:    make(map[string][]string),
 		ended:   make(chan struct{}),
@@ -136,6 +138,7 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			n.timeIsUp()
 		}
 	}
+	n.pump.Stop()
 	up.Flush()
 	close(n.ended)
 	return *n.quit

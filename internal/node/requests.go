@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/output"
 	"github.com/supertrees/supervise/tree"
 )
@@ -55,7 +56,9 @@ type Request struct {
 	Args    []string        `json:"args,omitempty"`
 
 	Signal string `json:"signal,omitempty"` // "HUP"
-	Lines  int    `json:"lines,omitempty"`
+	// Interrupt lets a stop end the start of that very child (of Stop).
+	Interrupt bool `json:"interrupt,omitempty"`
+	Lines     int  `json:"lines,omitempty"`
 }
 
 // Answer is what came of a Request. Err is OTP's word, "" for ok.
@@ -126,18 +129,23 @@ func (n *Node) serve(r Request, answer func(Answer)) {
 	case Add:
 		n.add(r, answer)
 	default:
-		tag := n.tag(pending{answer: answer})
-		n.step(coreRequest(r.Verb, tag, ref))
+		e := coreRequest(r, n.lastTag+1, ref)
+		if e == nil {
+			answer(refused("badarg"))
+			return
+		}
+		n.tag(pending{answer: answer})
+		n.step(e)
 	}
 }
 
-// coreRequest is the core's own form of a request.
-func coreRequest(v Verb, tag uint64, ref tree.Ref) tree.Event {
-	switch v {
+// coreRequest is the core's own form of a request; nil if it knows no such verb.
+func coreRequest(r Request, tag uint64, ref tree.Ref) tree.Event {
+	switch r.Verb {
 	case Start:
 		return tree.RestartChild{Tag: tag, Ref: ref}
 	case Stop:
-		return tree.TerminateChild{Tag: tag, Ref: ref}
+		return tree.TerminateChild{Tag: tag, Ref: ref, Interrupt: r.Interrupt}
 	case Cycle:
 		return tree.CycleChild{Tag: tag, Ref: ref}
 	case Remove:
@@ -150,9 +158,10 @@ func coreRequest(v Verb, tag uint64, ref tree.Ref) tree.Event {
 		return tree.CountChildren{Tag: tag}
 	case Suspend:
 		return tree.Suspend{Tag: tag}
-	default: // Resume; an unknown verb is refused before it comes here
+	case Resume:
 		return tree.Resume{Tag: tag}
 	}
+	return nil
 }
 
 func (n *Node) tag(p pending) uint64 {
@@ -176,6 +185,7 @@ func (n *Node) add(r Request, answer func(Answer)) {
 	p := pending{answer: answer}
 	if n.subtree.Workers[id] == nil && n.subtree.Supervisors[id] == nil {
 		p.added = id
+		n.added[id] = r.Child
 		n.subtree.Put(id, r.Worker, r.Subtree)
 	}
 	n.step(tree.StartChild{Tag: n.tag(p), Spec: *r.Child})
@@ -199,6 +209,8 @@ func (n *Node) addInstance(r Request, answer func(Answer)) {
 		id = r.Child.ID // a scenario names its instances itself
 	}
 	n.args[id] = r.Args
+	instance := n.subtree.Spec.Children[0]
+	n.added[id] = &instance
 	n.step(tree.StartChild{Tag: n.tag(pending{answer: answer, added: id}), Spec: tree.ChildSpec{ID: id}})
 }
 
@@ -210,9 +222,19 @@ func (n *Node) answer(a tree.Reply) {
 	}
 	delete(n.asked, a.Tag)
 	if p.added != "" && a.Answer.Err != "" {
-		n.forget(p.added)
+		n.refusedChild(p.added)
 	}
 	p.answer(Answer{Answer: a.Answer})
+}
+
+// refusedChild drops what a start_child brought that came to nothing.
+func (n *Node) refusedChild(id string) {
+	n.forget(id)
+	if _, untold := n.added[id]; untold {
+		delete(n.added, id)
+		return
+	}
+	n.emit(journal.Record{Event: journal.Remove, Path: n.childPath(id)})
 }
 
 // signal sends a signal to a child's process.

@@ -46,6 +46,7 @@ func (n *Node) kind(id string) tree.Kind {
 // forget drops what was known of a child whose spec is gone.
 func (n *Node) forget(id string) {
 	delete(n.args, id)
+	n.pump.Forget(n.childPath(id))
 	if n.template() != "" {
 		return
 	}
@@ -53,16 +54,56 @@ func (n *Node) forget(id string) {
 	delete(n.subtree.Supervisors, id)
 }
 
-// announce tells upstream which children there are, before any is started.
-func (n *Node) announce() {
-	if n.template() != "" {
-		return
+// announce tells upstream which children there are, before any is started, and
+// what is below them, so that status shows the whole tree from the first moment.
+func (n *Node) announce() { n.announceAll(n.subtree) }
+
+func (n *Node) announceAll(s *child.Subtree) {
+	if s.Spec.Strategy == tree.SimpleOneForOne {
+		return // its instances are told of as they come
 	}
-	for _, c := range n.subtree.Spec.Children {
-		n.announceChild(c)
+	for i := range s.Spec.Children {
+		c := &s.Spec.Children[i]
+		n.announceChild(below(s.Path, c.ID), c, s.Supervisors[c.ID])
 	}
 }
 
-func (n *Node) announceChild(c tree.ChildSpec) {
-	n.emit(journal.Record{Event: journal.Add, Path: n.childPath(c.ID), Kind: n.kind(c.ID).String()})
+// announceChild tells of one child; sub is nil for a worker.
+func (n *Node) announceChild(path string, c *tree.ChildSpec, sub *child.Subtree) {
+	r := journal.Record{Event: journal.Add, Path: path, Kind: c.Kind.String(), Restart: c.Restart.String()}
+	if sub != nil {
+		Describe(&r, &sub.Spec)
+	}
+	n.emit(r)
+	if sub != nil {
+		n.announceAll(sub.At(path))
+	}
+}
+
+// Describe puts a supervisor's flags into the record that tells of it.
+func Describe(r *journal.Record, s *tree.Spec) {
+	r.Strategy, r.Period = s.Strategy.String(), s.Period
+	if s.Intensity != tree.Unlimited {
+		limit := int64(s.Intensity)
+		r.Intensity = &limit
+	}
+}
+
+// announceNew tells of a child that start_child brought, when its first process
+// is about to be made: until then the core may still refuse it.
+func (n *Node) announceNew(id string) {
+	c, isNew := n.added[id]
+	if !isNew {
+		return
+	}
+	delete(n.added, id)
+	n.announceChild(n.childPath(id), c, n.supervisor(id))
+}
+
+// below is the path of a child.
+func below(path, id string) string {
+	if path == "/" {
+		return "/" + id
+	}
+	return path + "/" + id
 }
