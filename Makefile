@@ -28,5 +28,10 @@ test: needs lint unit ## everything, with the race detector
 unit: build
 	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
 
+bench: build ## ratios against the limits of the machine and against peers; SETS, SYSTEMS, ROUNDS, see bench/bench.py --list
+	./bench/needs
+	./bench/build.sh
+	python3 bench/bench.py --rounds $(or $(ROUNDS),3) $(if $(SYSTEMS),--systems "$(SYSTEMS)") $(SETS)
+
 clean:
-	rm -rf bin
+	rm -rf bin bench/bin
