@@ -9,4 +9,4 @@
 package sim
 
 // Run runs a scenario in virtual time and returns its trace.
-func Run(s *Scenario) ([]byte, error) { return RunOn(s, newVirtual()) }
+func Run(s *Scenario) ([]byte, error) { return RunOn(s, NewVirtual()) }

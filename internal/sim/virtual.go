@@ -42,7 +42,8 @@ type message struct {
 	e  tree.Event
 }
 
-func newVirtual() *virtual {
+// NewVirtual makes a World in virtual time.
+func NewVirtual() World {
 	return &virtual{
 		now:      clockStart,
 		up:       map[string]*process{},
