@@ -24,8 +24,8 @@ type Process struct {
 	SuccessExit []int         `json:"success_exit,omitempty"`
 	Channel     string        `json:"channel,omitempty"` // "", "frames", "lines"
 	Ready       *Ready        `json:"ready,omitempty"`
-	Watchdog    time.Duration `json:"watchdog,omitempty"` // 0: none
-	WatchSignal string        `json:"watchdog_signal,omitempty"`
+	Watchdog    time.Duration `json:"watchdog,omitempty"`        // 0: none
+	WatchSignal string        `json:"watchdog_signal,omitempty"` // asks for a dump at the first miss; "" is QUIT
 
 	// Places says where in the configuration a key of this child stands,
 	// "command" → "web.toml:12:3", for messages about a failed start.
@@ -42,7 +42,7 @@ type Ready struct {
 	Notify  bool     `json:"notify,omitempty"`
 	Channel bool     `json:"channel,omitempty"`
 
-	Interval time.Duration `json:"interval,omitempty"` // between tries; 0: 100ms growing to 1s
+	Interval time.Duration `json:"interval,omitempty"` // between tries; 0: 50ms growing to 1s
 	Timeout  time.Duration `json:"timeout,omitempty"`  // of one try; 0: 1s
 }
 
