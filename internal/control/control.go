@@ -58,8 +58,7 @@ const (
 // Request is one order.
 type Request struct {
 	Verb Verb
-	// Path is the child that is meant. Of Add with a Child it is the path that
-	// the child is to have; without, that of a simple_one_for_one supervisor.
+	// Path is the child that is meant; of Add, the supervisor that is to have it.
 	Path   string
 	Child  *Child   // of Add
 	Args   []string // of Add to a simple_one_for_one supervisor: more arguments of the command
@@ -78,6 +77,7 @@ type Child struct {
 // Answer is what came of an order. A client gets it when it is true, unless
 // it asked not to wait.
 type Answer struct {
+	// Path is the child's. A tree only has to say it of an instance that Add started.
 	Path        string        `json:"path,omitempty"`
 	State       journal.State `json:"state"`
 	Pid         int           `json:"pid,omitempty"`

@@ -144,20 +144,20 @@ func TestAnOrderHasATimeout(t *testing.T) {
 func TestAddCarriesTheSpec(t *testing.T) {
 	f, c := serve(t)
 	f.do = func(_ context.Context, r Request) (Answer, error) {
-		f.say(journal.Record{Event: journal.Add, Path: r.Path, Kind: "worker"})
-		f.runs(r.Path, 12, 1)
+		f.say(journal.Record{Event: journal.Add, Path: r.Path + r.Child.Spec.ID, Kind: "worker"})
+		f.runs(r.Path+r.Child.Spec.ID, 12, 1)
 		return Answer{Incarnation: 1}, nil
 	}
 	var a Answer
 	body := AddBody{Child: &Child{Spec: tree.ChildSpec{ID: "new"}}}
-	if err := c.Post(t.Context(), "add", "/new", nil, body, &a); err != nil || a.Pid != 12 {
+	if err := c.Post(t.Context(), "add", "/", nil, body, &a); err != nil || a.Pid != 12 || a.Path != "/new" {
 		t.Fatalf("add: %+v, %v", a, err)
 	}
 	if r := f.asked[0]; r.Verb != Add || r.Child == nil || r.Child.Spec.ID != "new" {
 		t.Errorf("asked %+v", r)
 	}
-	if err := c.Post(t.Context(), "add", "/other", nil, body, &a); word(err) != WordBadRequest {
-		t.Errorf("add with another id: %v", err)
+	if err := c.Post(t.Context(), "add", "/", nil, AddBody{Child: &Child{}}, &a); word(err) != WordBadRequest {
+		t.Errorf("add without an id: %v", err)
 	}
 	f.do = func(context.Context, Request) (Answer, error) {
 		f.say(journal.Record{Event: journal.Add, Path: "/pool/1", Kind: "worker"})

@@ -43,7 +43,7 @@ func routes() []Route {
 		{"POST", "/v1/start/PATH", "start a child that is down (restart_child)", (*call).order},
 		{"POST", "/v1/stop/PATH", "stop a child and leave it down (terminate_child)", (*call).order},
 		{"POST", "/v1/restart/PATH", "stop and start a child; the limit does not count it", (*call).order},
-		{"POST", "/v1/add/PATH", "start a new child (start_child); the body is its spec, or {\"args\": […]} for an instance", (*call).order},
+		{"POST", "/v1/add/PATH", "start a new child of the supervisor at PATH (start_child); the body is its spec, or {\"args\": […]} for an instance", (*call).order},
 		{"POST", "/v1/remove/PATH", "forget a child that is down (delete_child)", (*call).order},
 		{"POST", "/v1/signal/PATH", "signal=HUP: send a signal to a child's main process", (*call).order},
 		{"POST", "/v1/shutdown", "stop the whole tree in order; the answer comes when that has begun", (*call).order},

@@ -37,8 +37,8 @@ func (c *call) request() (Request, error) {
 			}
 		}
 		r.Child, r.Args = body.Child, body.Args
-		if r.Child != nil && r.Child.Spec.ID != path.Base(c.node) {
-			return r, badRequest("reading the child to add: its id %.100q is not the last part of %.100q", r.Child.Spec.ID, c.node)
+		if r.Child != nil && r.Child.Spec.ID == "" {
+			return r, badRequest("reading the child to add: it has no id")
 		}
 	}
 	return r, nil
@@ -108,6 +108,9 @@ func (c *call) carryOut(ctx context.Context, r Request) (Answer, error) {
 		return Answer{}, asRefusal(err)
 	}
 	at := cmp.Or(answer.Path, r.Path)
+	if r.Child != nil {
+		at = path.Join(r.Path, r.Child.Spec.ID)
+	}
 	switch r.Verb {
 	case Start, Restart, Add:
 		if answer.Incarnation == 0 {

@@ -184,7 +184,7 @@ func (f *Fold) exited(e *entry, r *Record) {
 	if r.Status != nil {
 		e.exit.status = int32(*r.Status)
 	}
-	ordered := e.state == StateStopping || e.state == StateStuck
+	ordered := e.state == StateStopping || e.state == StateStuck || e.parent == nil
 	e.pid, e.started = 0, 0
 	e.calm()
 	e.state = StateWaiting
