@@ -20,6 +20,7 @@ const (
 	MaxChildren = 100_000  // in the whole tree
 	MaxFile     = 16 << 20 // bytes in one file
 	MaxName     = 128      // characters in a name: it becomes a file's name under /sys/fs/cgroup
+	MaxErrors   = 1000     // that are told, and as many warnings
 )
 
 // Config is a tree that may be started.

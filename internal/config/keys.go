@@ -75,6 +75,9 @@ var foreign = map[string]string{
 // keys checks that a table has no key that does not belong there.
 func (l *loader) keys(t *table, here home) {
 	for _, e := range t.entries {
+		if l.full() {
+			return
+		}
 		at, known := homes[e.name]
 		switch {
 		case known && at&here != 0:
@@ -167,6 +170,9 @@ func (h home) String() string {
 // known checks the keys of a small table.
 func (l *loader) known(t *table, name string, keys []string) {
 	for _, e := range t.entries {
+		if l.full() {
+			return
+		}
 		if !slices.Contains(keys, e.name) {
 			l.wrong(e.key, "unknown key %q in %s, which takes %s%s", e.name, name, strings.Join(keys, ", "), didYouMean(e.name, keys))
 		}

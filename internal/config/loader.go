@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unicode"
 )
 
 // loader is one load: what was read, and what was wrong with it.
@@ -20,6 +21,9 @@ type loader struct {
 	accounts accounts
 	count    int // of children, in the whole tree
 }
+
+// maxText is the most bytes in one message, which may quote what was read.
+const maxText = 1000
 
 // scope is where a table is read.
 type scope struct {
@@ -49,16 +53,34 @@ func (l *loader) warn(at placed, format string, args ...any) {
 }
 
 func (l *loader) add(d Diagnostic) {
-	if l.seen[d] {
+	list := &l.errors
+	if d.Warning {
+		list = &l.warnings
+	}
+	if l.seen[d] || len(*list) > MaxErrors {
 		return
 	}
 	l.seen[d] = true
-	if d.Warning {
-		l.warnings = append(l.warnings, d)
-	} else {
-		l.errors = append(l.errors, d)
+	if len(*list) == MaxErrors {
+		d.Text = fmt.Sprintf("and more: %d of them are told", MaxErrors)
 	}
+	if len(d.Text) > maxText {
+		d.Text = strings.ToValidUTF8(d.Text[:maxText], "") + "…"
+	}
+	d.Text = strings.Map(printable, d.Text)
+	*list = append(*list, d)
 }
+
+// printable keeps what a message quotes from moving the terminal's cursor.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return unicode.ReplacementChar
+}
+
+// full says that whatever is wrong from now on is not told.
+func (l *loader) full() bool { return len(l.errors) > MaxErrors }
 
 // result is the error of a load, nil where nothing is wrong.
 func (l *loader) result() error {

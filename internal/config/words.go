@@ -18,35 +18,24 @@ type choice[T any] struct {
 	alias bool
 }
 
-var strategies = []choice[tree.Strategy]{
-	{word: "one_for_one", value: tree.OneForOne},
-	{word: "one_for_all", value: tree.OneForAll},
-	{word: "rest_for_one", value: tree.RestForOne},
-	{word: "simple_one_for_one", value: tree.SimpleOneForOne},
+// named are the choices whose words are the values' own.
+func named[T fmt.Stringer](values ...T) []choice[T] {
+	choices := make([]choice[T], len(values))
+	for i, v := range values {
+		choices[i] = choice[T]{word: v.String(), value: v}
+	}
+	return choices
 }
 
-var restarts = []choice[tree.Restart]{
-	{word: "permanent", value: tree.Permanent},
-	{word: "transient", value: tree.Transient},
-	{word: "temporary", value: tree.Temporary},
-	{word: "once", value: tree.Once},
-	{word: "always", value: tree.Permanent, alias: true},
-	{word: "on-failure", value: tree.Transient, alias: true},
-	{word: "never", value: tree.Temporary, alias: true},
-}
-
-var autoShutdowns = []choice[tree.AutoShutdown]{
-	{word: "never", value: tree.Never},
-	{word: "any_significant", value: tree.AnySignificant},
-	{word: "all_significant", value: tree.AllSignificant},
-}
-
-var backoffKinds = []choice[backoff.Kind]{
-	{word: "none", value: backoff.None},
-	{word: "constant", value: backoff.Constant},
-	{word: "linear", value: backoff.Linear},
-	{word: "exponential", value: backoff.Exponential},
-}
+var (
+	strategies    = named(tree.OneForOne, tree.OneForAll, tree.RestForOne, tree.SimpleOneForOne)
+	autoShutdowns = named(tree.Never, tree.AnySignificant, tree.AllSignificant)
+	backoffKinds  = named(backoff.None, backoff.Constant, backoff.Linear, backoff.Exponential)
+	restarts      = append(named(tree.Permanent, tree.Transient, tree.Temporary, tree.Once),
+		choice[tree.Restart]{word: "always", value: tree.Permanent, alias: true},
+		choice[tree.Restart]{word: "on-failure", value: tree.Transient, alias: true},
+		choice[tree.Restart]{word: "never", value: tree.Temporary, alias: true})
+)
 
 var containments = []choice[string]{
 	{word: "auto", value: ""},
