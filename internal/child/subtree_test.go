@@ -36,7 +36,7 @@ func startNode(t *testing.T, e *Engine, depth int) (node *talk, link int, pids [
 func TestASubtreeIsGoneWhenTheEndOfItsKilledNodeIsTold(t *testing.T) {
 	onMain(t, Options{Containment: LevelBasic}, func(e *Engine) {
 		node, link, pids := startNode(t, e, 2)
-		must(t, unix.Close(link))
+		defer unix.Close(link)
 		expectAlive(t, pids, true)
 		syscall.Kill(node.Pid, syscall.SIGKILL)
 		x := await[Exited](t, e)
@@ -63,7 +63,7 @@ func TestAStoppedNodeLeavesNothing(t *testing.T) {
 func TestANodeThatIsFrozenBelowADeadOneIsKilledInTheEnd(t *testing.T) {
 	onMain(t, Options{Containment: LevelBasic}, func(e *Engine) {
 		node, link, pids := startNode(t, e, 1)
-		must(t, unix.Close(link))
+		defer unix.Close(link)
 		frozen := 0
 		for _, pid := range pids {
 			if tag, _ := readTag(pid); tag.path == "/web/node" {
