@@ -72,6 +72,7 @@ type Engine struct {
 	strangers map[int]*stranger
 	sole      *life // a sentinel's root, to which every stranger belongs; else nil
 	children  childList
+	cg        *cgroups // nil: LevelBasic
 
 	adopted int           // strangers that were reaped
 	more    bool          // the last Reap stopped at its bound
@@ -85,19 +86,23 @@ type life struct {
 	pid   int
 	pidfd int // -1 once the main process is reaped
 	node  bool
+	leaf  string // the name of its cgroup; "" at LevelBasic
 	ticks uint64 // clock ticks since boot at its spawn
 
 	order    Order
 	signal   syscall.Signal // the stop signal, once ordered
 	limited  bool           // there is a killAt
 	killAt   time.Duration  // what is left then is killed
-	killedAt time.Duration  // the last KILL
+	killed   bool           // something of it was killed
+	killedAt time.Duration  // when first, and when the last node below it was
 
 	exit      *Exited // once the main process is reaped
 	diedAt    time.Duration
 	left      []*stranger // at the last look
 	told      bool        // MainExited was given
 	stuckTold bool
+	pause     time.Duration // until the next look at a leaf whose occupants are not known
+	lookAt    time.Duration // then; 0: none is due
 }
 
 // New makes the engine of this process, which becomes the subreaper of all its
@@ -144,9 +149,30 @@ func New(o Options) (*Engine, error) {
 		e.tree = thisTree()
 	}
 	e.env = newEnvironment(os.Environ())
+	if err := e.contain(o.Containment); err != nil {
+		return nil, err
+	}
 	// A shell may have made children before it became this process.
 	err = e.children.each(func(pid int) { e.strangers[pid] = &stranger{pid: pid} })
 	return e, err
+}
+
+// contain takes the best containment that there is and that is wanted.
+func (e *Engine) contain(wanted string) error {
+	if wanted == LevelBasic {
+		e.whyBasic = "the configuration asks for it"
+		return nil
+	}
+	cg, err := openCgroups(e.tree)
+	if err == nil {
+		e.cg, e.level = cg, LevelCgroup
+		return nil
+	}
+	e.whyBasic = err.Error()
+	if wanted == LevelCgroup {
+		return fmt.Errorf("containing the tree in cgroups, as the configuration demands: %w", err)
+	}
+	return nil
 }
 
 // Level is the containment in force, LevelBasic or LevelCgroup, and where it
@@ -187,6 +213,9 @@ func closeOnExec(keep []int) error {
 func (e *Engine) Close() {
 	syscall.Close(e.devNull)
 	syscall.Close(e.children.fd)
+	if e.cg != nil {
+		e.cg.close()
+	}
 	for _, l := range e.byPid {
 		syscall.Close(l.pidfd)
 	}

@@ -76,6 +76,31 @@ func onMain(t *testing.T, o Options, body func(e *Engine)) {
 	<-done
 }
 
+// eachLevel runs a body under every level of containment.
+func eachLevel(t *testing.T, body func(t *testing.T, e *Engine)) {
+	for _, level := range []string{LevelBasic, LevelCgroup} {
+		t.Run(level, func(t *testing.T) {
+			if level == LevelCgroup {
+				needCgroups(t)
+			}
+			onMain(t, Options{Containment: level}, func(e *Engine) { body(t, e) })
+		})
+	}
+}
+
+// needCgroups ends a test that cannot be tried here. In CI, where it could, that is a failure.
+func needCgroups(t *testing.T) {
+	c, err := openCgroups("trial")
+	switch {
+	case err == nil:
+		c.close()
+	case os.Getenv("CI") != "":
+		t.Fatalf("containment by cgroups cannot be tried: %v", err)
+	default:
+		t.Skipf("NOT TESTED HERE, containment by cgroups: %v", err)
+	}
+}
+
 // outside runs what makes children past the engines, while none reaps.
 func outside(f func()) {
 	done := make(chan struct{})
@@ -226,3 +251,5 @@ func self(t *testing.T) string {
 	must(t, err)
 	return exe
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,6 +1,7 @@
 package child
 
 import (
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 // after a batch of deaths is enough. What stands in the list and is no main
 // process is a stranger, and the question is only whose it was:
 //
+//  0. at LevelCgroup it stands in a life's leaf;
 //  1. its group or session is the main process's, or that of another stranger;
 //  2. its environment carries the tag of a path and an incarnation; for a node,
 //     of any path below it;
@@ -51,7 +53,7 @@ func (e *Engine) sweep(now time.Duration, events []Event) []Event {
 	}
 	still := e.lingering[:0]
 	for _, l := range e.lingering {
-		if evident && len(l.left) == 0 {
+		if evident && len(l.left) == 0 && (l.leaf == "" || e.cg.empty(l)) {
 			e.forget(l)
 			events = append(events, *l.exit)
 			continue
@@ -104,7 +106,13 @@ func (e *Engine) meet(pid int) (*stranger, error) {
 	if err != nil || st.dead() {
 		return nil, err
 	}
-	s := &stranger{pid: pid, owner: e.byIDs(st)}
+	s := &stranger{pid: pid}
+	if e.cg != nil {
+		s.owner = e.cg.owner(pid)
+	}
+	if s.owner == nil {
+		s.owner = e.byIDs(st)
+	}
 	t, tagged := readTag(pid)
 	switch {
 	case e.sole != nil:
@@ -201,19 +209,43 @@ func (e *Engine) byAncestry(st stat) *life {
 // it stops its own children in order, for which it has its own time.
 func (e *Engine) end(now time.Duration, l *life) {
 	kill := l.exit.Order != Terminated || l.order == Killed || l.limited && now >= l.killAt
+	waits := false // for a node that stops in order
 	for _, s := range l.left {
 		l.count(s)
 		switch {
-		case s.killed || s.node && now < l.diedAt+NodeGrace:
+		case s.killed:
+		case s.node && now < l.diedAt+NodeGrace:
+			waits = true
 		case kill:
 			s.killed = true
-			l.killedAt = now
+			if !l.killed || s.node {
+				l.killed, l.killedAt = true, now
+			}
 			e.signalAll(s.pid, syscall.SIGKILL)
 		case !s.asked:
 			s.asked = true
 			e.signalAll(s.pid, l.signal)
 			e.signalAll(s.pid, syscall.SIGCONT)
 		}
+	}
+	if l.leaf != "" && !waits {
+		e.clearLeaf(now, l, kill)
+	}
+}
+
+// clearLeaf kills what is in a leaf when its time is over. Where the occupants
+// are not this process's children (somebody moved them there), nobody asks
+// them, and no SIGCHLD tells of their end: the leaf is looked at again.
+func (e *Engine) clearLeaf(now time.Duration, l *life, kill bool) {
+	if kill || len(l.left) == 0 && !l.limited {
+		if !l.killed {
+			l.killed, l.killedAt = true, now
+		}
+		e.cg.kill(l)
+	}
+	if len(l.left) == 0 {
+		l.pause = min(max(2*l.pause, leafPause), leafPauseMost)
+		l.lookAt = now + l.pause
 	}
 }
 
@@ -268,7 +300,13 @@ func (e *Engine) stuck(now time.Duration, events []Event) []Event {
 				s.Pids = append(s.Pids, l.pid)
 				eachDescendant(l.pid, func(p int) { s.Pids = append(s.Pids, p) })
 			}
+			if l.leaf != "" {
+				s.Pids = cgroupPids(e.cg.dir + "/" + l.leaf)
+			}
 			for _, left := range l.left {
+				if slices.Contains(s.Pids, left.pid) {
+					continue
+				}
 				s.Pids = append(s.Pids, left.pid)
 				eachDescendant(left.pid, func(p int) { s.Pids = append(s.Pids, p) })
 			}
@@ -281,7 +319,7 @@ func (e *Engine) stuck(now time.Duration, events []Event) []Event {
 // stuckAt is when a life is to be called stuck: everything of it was killed and
 // is still there.
 func (l *life) stuckAt() (time.Duration, bool) {
-	if l.stuckTold || l.exit == nil && l.order != Killed {
+	if l.stuckTold || !l.killed {
 		return 0, false
 	}
 	for _, s := range l.left {
@@ -300,6 +338,9 @@ func (l *life) due() (at time.Duration, ok bool) {
 		if !ok || t < at {
 			at, ok = t, true
 		}
+	}
+	if len(l.left) == 0 && l.lookAt > 0 {
+		sooner(l.lookAt)
 	}
 	for _, s := range l.left {
 		switch {

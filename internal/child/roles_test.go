@@ -22,7 +22,7 @@ func play(role string) {
 		playNode("/")
 	case "sentinel":
 		report := func(s string) { fmt.Println("sentinel:", s) }
-		status, err := Sentinel(Root{Env: []string{"CHILD_TEST_ROLE=root"}, Report: report})
+		status, err := Sentinel(Root{Env: []string{"CHILD_TEST_ROLE=root"}, Containment: os.Getenv("CHILD_TEST_LEVEL"), Report: report})
 		if err != nil {
 			fmt.Println("sentinel:", err)
 		}

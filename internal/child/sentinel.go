@@ -8,6 +8,8 @@ import (
 	"slices"
 	"syscall"
 	"time"
+
+	"github.com/supertrees/supervise/tree"
 )
 
 // Root says what a sentinel runs.
@@ -156,11 +158,15 @@ func (e *Engine) spawnRoot(r Root) (*life, error) {
 	c.attr.Env = overlay(os.Environ(), append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1"))
 	c.sys.Setsid = true
 	c.sys.PidFD = &pidfd
-	pid, err := c.fork()
-	if err != nil {
+	if e.cg != nil && e.cg.lock >= 0 { // held by both: whoever is left of the tree holds it
+		c.attr.Files = append(c.attr.Files, uintptr(e.cg.lock))
+	}
+	l := &life{ref: tree.Ref{ID: "root", Incarnation: 1}, path: "/", node: true, ticks: bootTicks()}
+	var err error
+	if l.pid, err = e.forkInLeaf(&c, l); err != nil {
 		return nil, fmt.Errorf("starting the root: %w", err)
 	}
-	l := &life{path: "/", pid: pid, pidfd: pidfd, node: true, ticks: bootTicks()}
+	l.pidfd = pidfd
 	e.sole = l
 	e.enter(l)
 	return l, nil

@@ -40,12 +40,15 @@ func (e *Engine) Kill(now time.Duration, ref tree.Ref) error {
 	if l.order == Killed {
 		return nil
 	}
-	l.order, l.killedAt = Killed, now
+	l.order, l.killed, l.killedAt = Killed, true, now
 	if l.pidfd < 0 {
 		e.end(now, l)
 		return nil
 	}
 	e.killing = append(e.killing, l)
+	if l.leaf != "" && !l.node {
+		e.cg.kill(l)
+	}
 	// Its group goes with it; the pid is the group's as long as it is not reaped.
 	syscall.Kill(-l.pid, syscall.SIGKILL)
 	return l.send(syscall.SIGKILL)

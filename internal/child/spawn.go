@@ -69,21 +69,43 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 		c.attr.Files = append(c.attr.Files, uintptr(fd))
 	}
 	c.sys.PidFD = &pidfd
-	pid, err := c.fork()
-	if err != nil {
+	l := &life{ref: s.Ref, path: s.Path, node: s.Node, ticks: bootTicks()}
+	if l.pid, err = e.forkInLeaf(c, l); err != nil {
 		pipes[0].closeReader()
 		pipes[1].closeReader()
 		return out, e.diagnose(s, c, err)
 	}
-	e.enter(&life{ref: s.Ref, path: s.Path, pid: pid, pidfd: pidfd, node: s.Node, ticks: bootTicks()})
+	l.pidfd = pidfd
+	e.enter(l)
 	if s.Stdout == 0 {
 		out.Stdout = pipes[0].r
 	}
 	if s.Stderr == 0 {
 		out.Stderr = pipes[1].r
 	}
-	out.Pid = pid
+	out.Pid = l.pid
 	return out, nil
+}
+
+// forkInLeaf makes the process of a life, in a cgroup of its own where the
+// level is so.
+func (e *Engine) forkInLeaf(c *command, l *life) (pid int, err error) {
+	if e.cg == nil {
+		return c.fork()
+	}
+	leaf, fd, err := e.cg.makeLeaf(l.ref.ID)
+	if err != nil {
+		return 0, fmt.Errorf("making a cgroup for it: %w", err)
+	}
+	defer syscall.Close(fd)
+	c.sys.UseCgroupFD, c.sys.CgroupFD = true, fd
+	if pid, err = c.fork(); err != nil {
+		e.cg.remove(leaf)
+		return 0, err
+	}
+	l.leaf = leaf
+	e.cg.lives[leaf] = l
+	return pid, nil
 }
 
 // enter begins a life.

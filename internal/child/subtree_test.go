@@ -24,7 +24,7 @@ func startNode(t *testing.T, e *Engine, depth int) (node *talk, link int, pids [
 	must(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
 	node = start(t, e, Spawn{
 		Ref: ref("web", 1), Path: "/web", Node: true, Files: []int{pipe[0]},
-		Env: []string{"CHILD_TEST_ROLE=node", "CHILD_TEST_DEPTH=" + string(rune('0'+depth)), "CHILD_TEST_LEVEL=basic"},
+		Env: []string{"CHILD_TEST_ROLE=node", "CHILD_TEST_DEPTH=" + string(rune('0'+depth)), "CHILD_TEST_LEVEL=" + e.level},
 	}, "")
 	must(t, unix.Close(pipe[0]))
 	for range (depth + 1) * perNode {
@@ -34,7 +34,7 @@ func startNode(t *testing.T, e *Engine, depth int) (node *talk, link int, pids [
 }
 
 func TestASubtreeIsGoneWhenTheEndOfItsKilledNodeIsTold(t *testing.T) {
-	onMain(t, Options{Containment: LevelBasic}, func(e *Engine) {
+	eachLevel(t, func(t *testing.T, e *Engine) {
 		node, link, pids := startNode(t, e, 2)
 		defer unix.Close(link)
 		expectAlive(t, pids, true)
@@ -48,7 +48,7 @@ func TestASubtreeIsGoneWhenTheEndOfItsKilledNodeIsTold(t *testing.T) {
 }
 
 func TestAStoppedNodeLeavesNothing(t *testing.T) {
-	onMain(t, Options{Containment: LevelBasic}, func(e *Engine) {
+	eachLevel(t, func(t *testing.T, e *Engine) {
 		_, link, pids := startNode(t, e, 1)
 		defer unix.Close(link)
 		must(t, e.Terminate(clock(), ref("web", 1), syscall.SIGTERM, 0))
@@ -61,7 +61,7 @@ func TestAStoppedNodeLeavesNothing(t *testing.T) {
 }
 
 func TestANodeThatIsFrozenBelowADeadOneIsKilledInTheEnd(t *testing.T) {
-	onMain(t, Options{Containment: LevelBasic}, func(e *Engine) {
+	eachLevel(t, func(t *testing.T, e *Engine) {
 		node, link, pids := startNode(t, e, 1)
 		defer unix.Close(link)
 		frozen := 0
@@ -97,10 +97,10 @@ func expectAlive(t *testing.T, pids []int, want bool) {
 
 // sentinel runs the sentinel of a whole tree, as another program, and gives the
 // pids of all of the tree.
-func sentinel(t *testing.T, env ...string) (cmd *exec.Cmd, out *bufio.Reader, pids []int) {
+func sentinel(t *testing.T, level string) (cmd *exec.Cmd, out *bufio.Reader, pids []int) {
 	t.Helper()
 	cmd = exec.Command(self(t))
-	cmd.Env = append(append(os.Environ(), "CHILD_TEST_ROLE=sentinel", "CHILD_TEST_DEPTH=1", "CHILD_TEST_LEVEL=basic"), env...)
+	cmd.Env = append(os.Environ(), "CHILD_TEST_ROLE=sentinel", "CHILD_TEST_DEPTH=1", "CHILD_TEST_LEVEL="+level)
 	pipe, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
@@ -113,8 +113,8 @@ func sentinel(t *testing.T, env ...string) (cmd *exec.Cmd, out *bufio.Reader, pi
 }
 
 func TestTheSentinelForwardsAndReturnsTheStatus(t *testing.T) {
-	outside(func() {
-		cmd, _, pids := sentinel(t)
+	eachLevel(t, func(t *testing.T, e *Engine) {
+		cmd, _, pids := sentinel(t, e.level)
 		must(t, cmd.Process.Signal(syscall.SIGTERM))
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("the sentinel ended with %v", err)
@@ -124,8 +124,8 @@ func TestTheSentinelForwardsAndReturnsTheStatus(t *testing.T) {
 }
 
 func TestNothingIsLeftWhenTheRootIsKilled(t *testing.T) {
-	outside(func() {
-		cmd, out, pids := sentinel(t)
+	eachLevel(t, func(t *testing.T, e *Engine) {
+		cmd, out, pids := sentinel(t, e.level)
 		root := rootOf(t, cmd.Process.Pid, pids)
 		must(t, syscall.Kill(root, syscall.SIGKILL))
 		var rest strings.Builder
@@ -139,11 +139,16 @@ func TestNothingIsLeftWhenTheRootIsKilled(t *testing.T) {
 }
 
 func TestTheRootEndsInOrderWhenTheSentinelIsKilled(t *testing.T) {
-	onMain(t, Options{Containment: LevelBasic}, func(e *Engine) { // which adopts the root, and so sees its end
-		cmd, out, pids := sentinel(t)
+	eachLevel(t, func(t *testing.T, e *Engine) { // the engine adopts the root, and so sees its end
+		cmd, out, pids := sentinel(t, e.level)
 		must(t, cmd.Process.Kill())
 		out.WriteTo(&strings.Builder{}) // until nobody holds the output
 		awaitUntil(t, e, func() bool { return !slices.ContainsFunc(pids, alive) })
+		if e.level == LevelCgroup { // nobody was left to remove its group: the next start does
+			c, err := openCgroups("next")
+			must(t, err)
+			c.close()
+		}
 	})
 }
 
