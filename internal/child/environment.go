@@ -117,3 +117,6 @@ func (env *environment) get(name string) string {
 	}
 	return ""
 }
+
+// IsNode says whether this process was made by an engine to be a supervisor.
+func IsNode() bool { return os.Getenv(envNode) != "" }

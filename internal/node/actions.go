@@ -148,7 +148,7 @@ func (n *Node) finish(a tree.Quit) {
 }
 
 // childPath is the path of a child of this node.
-func (n *Node) childPath(id string) string { return below(n.path, id) }
+func (n *Node) childPath(id string) string { return Below(n.path, id) }
 
 // emit sends a record up, stamped with the wall time at which it was seen.
 func (n *Node) emit(r journal.Record) {

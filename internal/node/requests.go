@@ -85,7 +85,7 @@ type pending struct {
 func (n *Node) handle(r Request, answer func(Answer)) {
 	owner := r.Path
 	if !r.Verb.ofSupervisor() {
-		owner = parent(r.Path)
+		owner = Parent(r.Path)
 	}
 	if owner == n.path {
 		n.serve(r, answer)
@@ -253,8 +253,24 @@ func (n *Node) signal(id, name string) Answer {
 	return Answer{}
 }
 
-// parent is the path of the supervisor that has the child of a path.
-func parent(path string) string {
+// StartFailed says whether an answer's Err is the reason of a failed start,
+// and not a word.
+func StartFailed(a Answer) bool {
+	switch a.Err {
+	case "", "not_found", "running", "restarting", "already_present", "already_started",
+		"simple_one_for_one", "noproc", "shutdown", "busy", "stuck", "badarg":
+		return false
+	}
+	for _, spec := range []string{"missing_", "invalid_", "bad_combination:", "duplicate_child_name:"} {
+		if strings.HasPrefix(a.Err, spec) {
+			return false
+		}
+	}
+	return true
+}
+
+// Parent is the path of the supervisor that has the child of a path.
+func Parent(path string) string {
 	i := strings.LastIndexByte(path, '/')
 	if i <= 0 {
 		return "/"
@@ -262,10 +278,16 @@ func parent(path string) string {
 	return path[:i]
 }
 
-// Ask sends a request to the node and waits for its answer or the context's end.
-func (n *Node) Ask(ctx context.Context, r Request) (Answer, error) {
+// Ask sends a request to the node and waits for its answer or the context's
+// end. queued, if not nil, is called once the request is on its way.
+func (n *Node) Ask(ctx context.Context, r Request, queued func()) (Answer, error) {
 	answers := make(chan Answer, 1)
-	post := func() { n.handle(r, func(a Answer) { answers <- a }) }
+	post := func() {
+		n.handle(r, func(a Answer) { answers <- a })
+		if queued != nil {
+			queued()
+		}
+	}
 	select {
 	case n.inbox <- post:
 	case <-n.ended:

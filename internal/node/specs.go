@@ -64,7 +64,7 @@ func (n *Node) announceAll(s *child.Subtree) {
 	}
 	for i := range s.Spec.Children {
 		c := &s.Spec.Children[i]
-		n.announceChild(below(s.Path, c.ID), c, s.Supervisors[c.ID])
+		n.announceChild(Below(s.Path, c.ID), c, s.Supervisors[c.ID])
 	}
 }
 
@@ -100,8 +100,8 @@ func (n *Node) announceNew(id string) {
 	n.announceChild(n.childPath(id), c, n.supervisor(id))
 }
 
-// below is the path of a child.
-func below(path, id string) string {
+// Below is the path of a child.
+func Below(path, id string) string {
 	if path == "/" {
 		return "/" + id
 	}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/supertrees/supervise/internal/control"
+	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/internal/node"
+	"github.com/supertrees/supervise/internal/output"
+	"github.com/supertrees/supervise/tree"
+)
+
+// runningTree is the root's node as the control socket wants a tree.
+type runningTree struct {
+	node    *node.Node
+	journal *journal.Store
+	info    control.Info
+}
+
+// Journal is what status and events are made of.
+func (t *runningTree) Journal() *journal.Store { return t.journal }
+
+// Info says what is running.
+func (t *runningTree) Info() control.Info { return t.info }
+
+// Do carries out a verb; the two neighbours have the same words for them.
+func (t *runningTree) Do(ctx context.Context, r control.Request) (control.Answer, error) {
+	if r.Verb == control.Shutdown {
+		t.node.Post(t.node.Stop)
+		return control.Answer{Path: "/"}, nil
+	}
+	request := node.Request{Verb: node.Verb(r.Verb), Path: r.Path, Args: r.Args, Signal: r.Signal, Interrupt: true}
+	if r.Child != nil {
+		request.Path = node.Parent(r.Path)
+		request.Child, request.Worker, request.Subtree = &r.Child.Spec, r.Child.Worker, r.Child.Supervisor
+	}
+	a, err := t.node.Ask(ctx, request, r.Queued)
+	if err != nil {
+		return control.Answer{}, ended(err)
+	}
+	if err := refusal(a); err != nil {
+		return control.Answer{}, err
+	}
+	return t.seen(r, a.Child), nil
+}
+
+// Output is the last lines that a child printed.
+func (t *runningTree) Output(ctx context.Context, path string, n int) ([]output.Line, error) {
+	a, err := t.node.Ask(ctx, node.Request{Verb: node.Lines, Path: path, Lines: n}, nil)
+	if err != nil {
+		return nil, ended(err)
+	}
+	return a.Lines, refusal(a)
+}
+
+// seen is the answer about the child that was meant, or that came of it.
+func (t *runningTree) seen(r control.Request, child tree.Ref) control.Answer {
+	a := control.Answer{Path: r.Path, Incarnation: child.Incarnation}
+	if r.Verb == control.Add && r.Child == nil && child.ID != "" {
+		a.Path = node.Below(r.Path, child.ID)
+	}
+	t.journal.View(func(f *journal.Fold) {
+		life, state, _ := f.State(a.Path)
+		a.State, a.Pid = state, life.Pid
+	})
+	return a
+}
+
+// refusal is a supervisor's no, in OTP's word.
+func refusal(a node.Answer) error {
+	if a.Err == "" {
+		return nil
+	}
+	if node.StartFailed(a) {
+		return &control.Refused{Word: control.WordStartError, Detail: a.Err}
+	}
+	return &control.Refused{Word: a.Err}
+}
+
+// ended puts the end of the tree into OTP's word.
+func ended(err error) error {
+	if errors.Is(err, node.ErrEnded) {
+		return &control.Refused{Word: "noproc", Detail: err.Error()}
+	}
+	return err
+}
