@@ -69,6 +69,11 @@ func runCommand(io *stdio, name string, args []string, from place) error {
 	if c == nil {
 		return usage("", "there is no command %q%s", name, didYouMean(name, names()))
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
+	defer stop()
+	if c.About().hidden {
+		return c.Run(ctx, io, args) // another program's words, flags and all
+	}
 	flags := newFlags("supervise " + name)
 	help := flags.help()
 	noColor := flags.Bool("no-color", false, "print without colour")
@@ -84,8 +89,6 @@ func runCommand(io *stdio, name string, args []string, from place) error {
 		return printHelp(io, c)
 	}
 	io.plain(*noColor)
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, unix.SIGTERM)
-	defer stop()
 	return c.Run(ctx, io, words)
 }
 
