@@ -118,5 +118,12 @@ func complaint(err error) string {
 		hint := strings.TrimSpace("supervise help " + misuse.command)
 		return fmt.Sprintf("supervise: %s (%s says more)", misuse.text, hint)
 	}
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		lines := make([]string, len(several.Unwrap()))
+		for i, one := range several.Unwrap() {
+			lines[i] = complaint(one)
+		}
+		return strings.Join(lines, "\n")
+	}
 	return "supervise: " + err.Error()
 }

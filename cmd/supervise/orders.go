@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/supertrees/supervise/internal/child"
@@ -114,7 +115,7 @@ func (c *signalCommand) Run(ctx context.Context, io *stdio, words []string) erro
 	if len(words) != 2 {
 		return usage("signal", "signal takes a PATH and a SIGNAL")
 	}
-	number := child.SignalNumber(words[1])
+	number := child.SignalNumber(strings.ToUpper(words[1]))
 	if number == 0 {
 		return usage("signal", "there is no signal %q", words[1])
 	}

@@ -22,7 +22,7 @@ type AddBody struct {
 func (c *call) request() (Request, error) {
 	r := Request{Verb: Verb(c.verb), Path: c.node}
 	if c.node == "/" && r.Verb != Shutdown && r.Verb != Add && r.Verb != Signal {
-		return r, &Refused{Word: "root", Detail: "the whole tree is stopped by shutdown, and ends with it"}
+		return r, &Refused{Word: "root", Detail: "it is the whole tree; use shutdown to stop it"}
 	}
 	switch r.Verb {
 	case Signal:
