@@ -85,6 +85,9 @@ func (s *Supervisor) died(c *child, reason Reason) {
 
 // endedByOrder: what was ordered to stop, or killed, has ended.
 func (s *Supervisor) endedByOrder(c *child, e Exited) {
+	if c.err != "" && e.Err != "" {
+		c.err += ": " + e.Err // what the start that took too long was waiting for
+	}
 	switch {
 	case s.plan.on(waitStop, c):
 		s.reportStop(c, e.Reason)

@@ -138,6 +138,9 @@ func (f *Fold) spawned(e *entry, r *Record) {
 	}
 	e.state, e.settled = StateStarting, false
 	e.lives(r)
+	if e.extra != nil {
+		e.extra.text = "" // an earlier life said it
+	}
 	if !e.supervisor {
 		return
 	}

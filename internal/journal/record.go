@@ -102,6 +102,10 @@ const (
 	// Status: what a worker says of itself. Message. Kept as the child's text.
 	Status = "status"
 
+	// Watchdog: a worker let its watchdog's time pass. Pid, Incarnation, Signal
+	// (what it was sent), Message.
+	Watchdog = "watchdog"
+
 	// Warning: something that a person should look at. Message.
 	Warning = "warning"
 

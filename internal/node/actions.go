@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/supertrees/supervise/internal/child"
@@ -23,6 +24,7 @@ func (n *Node) do(a tree.Action) {
 		}
 	case tree.Up:
 		n.emitLife(journal.Start, a.Ref)
+		n.prober.Up(a.Ref)
 	case tree.Failed:
 		n.emit(journal.Record{Event: journal.Failed, Path: n.childPath(a.Ref.ID), Kind: n.kind(a.Ref.ID).String(), Incarnation: a.Ref.Incarnation, Error: a.Err})
 	case tree.Waiting:
@@ -46,7 +48,7 @@ func (n *Node) spawn(ref tree.Ref) {
 	id := ref.ID
 	n.announceNew(id)
 	l := &life{ref: ref, path: n.childPath(id), kind: n.kind(id)}
-	order := child.Spawn{Ref: ref, Path: l.path, Env: n.options.Env}
+	order := child.Spawn{Ref: ref, Path: l.path, Env: slices.Clip(n.options.Env)}
 	subtree := n.supervisor(id)
 	if subtree != nil {
 		order.Node = true
@@ -60,6 +62,10 @@ func (n *Node) spawn(ref tree.Ref) {
 		l.worker = n.worker(id)
 		order.Process = l.worker
 		order.Args = n.args[id]
+		if err := n.prober.Prepare(&order); err != nil {
+			n.spawnFailed(l, err)
+			return
+		}
 	}
 	spawned, err := n.engine.Spawn(order)
 	if l.link != nil {
@@ -80,6 +86,7 @@ func (n *Node) spawn(ref tree.Ref) {
 		l.link.run(n, l, n.hello(subtree))
 	}
 	n.step(tree.Started{Ref: ref})
+	n.watch(l)
 }
 
 // spawnFailed tells the core that there is no process, and why.
@@ -87,6 +94,7 @@ func (n *Node) spawnFailed(l *life, err error) {
 	if l.link != nil {
 		l.link.close()
 	}
+	n.prober.Forget(l.ref)
 	var start *child.StartError
 	passing := !errors.As(err, &start) || start.Passing
 	n.step(tree.SpawnFailed{Ref: l.ref, Err: err.Error(), Passing: passing})
@@ -99,6 +107,7 @@ func (n *Node) terminate(a tree.Terminate) {
 		return
 	}
 	n.emitLife(journal.Stopping, a.Ref)
+	n.prober.Stop(a.Ref)
 	sig := syscall.SIGTERM
 	if l.worker != nil {
 		sig = l.worker.Signal()
@@ -109,6 +118,7 @@ func (n *Node) terminate(a tree.Terminate) {
 // kill ends a life and all that is left of it.
 func (n *Node) kill(l *life) {
 	n.emitLife(journal.Kill, l.ref)
+	n.prober.Stop(l.ref)
 	n.sent(l, n.engine.Kill(now(), l.ref))
 }
 

@@ -20,6 +20,7 @@ type life struct {
 	ignored bool           // it answered ignore
 	failure string         // what it said of its failed start
 	ended   *child.Exited  // it is gone, and its link may still hold words of it
+	last    journal.Record // told when the core is told of its end
 }
 
 // reap asks the engine what ended.
@@ -33,6 +34,8 @@ func (n *Node) reap() {
 			if l := n.life(e.Ref); l != nil {
 				l.ended = &e
 				n.bury(l)
+			} else {
+				n.probeEnded(e)
 			}
 		case child.Stuck:
 			if l := n.life(e.Ref); l != nil {
@@ -51,30 +54,54 @@ func (n *Node) life(ref tree.Ref) *life {
 	return nil
 }
 
-// bury tells of a death, once everything that the dead one said has been read.
+// bury hands a death to the core, once everything that the dead one said has
+// been read and nothing of its probe is left.
 func (n *Node) bury(l *life) {
 	if l.link != nil && !l.link.drained {
 		return
 	}
 	n.pump.Close(l.ref)
-	delete(n.lives, l.ref.ID)
+	if !n.prober.Drain(l.ref) {
+		return
+	}
 	if l.link != nil {
 		l.link.close()
 	}
 	reason := child.Reason(l.ended.Status, l.ended.Order, l.worker, l.link != nil)
+	if l.failure == "" {
+		l.failure = n.unready(l, reason)
+	}
+	n.prober.Forget(l.ref)
 	if l.ignored && reason != tree.ReasonAbnormal {
-		n.emit(journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation})
+		l.last = journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation}
 		n.step(tree.Ignored{Ref: l.ref})
 		return
 	}
-	r := journal.Record{
+	l.last = journal.Record{
 		Event: journal.Exit, Path: l.path, Kind: l.kind.String(), Pid: l.pid,
 		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers,
 	}
-	setStatus(&r, l.ended.Status)
-	n.emit(r)
+	setStatus(&l.last, l.ended.Status)
 	n.keepStatus(l, reason)
 	n.step(tree.Exited{Ref: l.ref, Reason: reason, Err: l.failure})
+}
+
+// leave tells of a death when the core is about to hear of it: what the core
+// was to hear before (a READY sent just before the end) comes first.
+func (n *Node) leave(e tree.Event) {
+	var ref tree.Ref
+	switch e := e.(type) {
+	case tree.Exited:
+		ref = e.Ref
+	case tree.Ignored:
+		ref = e.Ref
+	default:
+		return
+	}
+	if l := n.life(ref); l != nil {
+		n.emit(l.last)
+		delete(n.lives, ref.ID)
+	}
 }
 
 // keepStatus keeps a significant child's status for the exit of the root.

@@ -60,7 +60,7 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 		return fmt.Sprintf("supervisor report: %s of %s: %s", r.Context, r.Child, r.Reason), hclog.Debug
 	case journal.Status:
 		return "says: " + r.Message, hclog.Info
-	case journal.Warning:
+	case journal.Warning, journal.Watchdog:
 		return r.Message, hclog.Warn
 	}
 	return strings.TrimSpace(r.Event + " " + r.Message), hclog.Info

@@ -21,6 +21,7 @@ import (
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/output"
+	"github.com/supertrees/supervise/internal/ready"
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -61,6 +62,7 @@ type Node struct {
 	core    *tree.Supervisor
 	engine  *child.Engine
 	pump    *output.Pump
+	prober  *ready.Prober
 	up      Upstream
 
 	inbox   chan func()
@@ -107,6 +109,7 @@ func New(c Config) (*Node, error) {
 		return nil, fmt.Errorf("making the output pump of %s: %w", n.path, err)
 	}
 	n.pump = pump
+	n.prober = ready.New(host{n})
 	signal.Notify(n.signals, unix.SIGCHLD)
 	return n, nil
 }
@@ -170,6 +173,7 @@ func (n *Node) advance() {
 	if len(n.events) == 0 {
 		n.events = nil
 	}
+	n.leave(e)
 	for _, a := range n.core.Step(now(), e) {
 		n.do(a)
 	}
@@ -191,6 +195,9 @@ func (n *Node) arm(timer *time.Timer) {
 	if at, has := n.engine.Deadline(); has && (!ok || at < due) {
 		due, ok = at, true
 	}
+	if at, has := n.prober.Deadline(); has && (!ok || at < due) {
+		due, ok = at, true
+	}
 	if !ok {
 		timer.Stop()
 		return
@@ -203,6 +210,9 @@ func (n *Node) timeIsUp() {
 	at := now()
 	if due, ok := n.engine.Deadline(); ok && due <= at {
 		n.reap()
+	}
+	if due, ok := n.prober.Deadline(); ok && due <= at {
+		n.prober.Tick()
 	}
 	if due, ok := n.core.Deadline(); ok && due <= at {
 		n.step(tree.Tick{})
