@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -23,8 +24,8 @@ func TestBadFilesAreRefusedWithTheirMessages(t *testing.T) {
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
 			_, err := Load(file)
-			ds, ok := err.(Diagnostics)
-			if !ok {
+			var ds Diagnostics
+			if !errors.As(err, &ds) {
 				t.Fatalf("Load: %v, want Diagnostics", err)
 			}
 			golden(t, strings.TrimSuffix(file, ".toml")+".txt", ds.Error()+"\n")

@@ -21,6 +21,8 @@ const (
 
 // homes are all keys of all tables but the small ones below. The manual has a
 // section on each: a test compares.
+//
+//nolint:gochecknoglobals // a table that nobody changes
 var homes = map[string]home{
 	"name":          inRoot | inFile | inChild,
 	"strategy":      inRoot | inFile | inSupervisor,
@@ -52,6 +54,8 @@ var homes = map[string]home{
 }
 
 // The keys of the small tables.
+//
+//nolint:gochecknoglobals // tables that nobody changes
 var (
 	controlKeys  = []string{"socket"}
 	backoffKeys  = []string{"kind", "min", "max", "multiplier", "jitter", "reset_after"}
@@ -61,6 +65,8 @@ var (
 )
 
 // foreign are words of other process managers, with ours.
+//
+//nolint:gochecknoglobals // a table that nobody changes
 var foreign = map[string]string{
 	"cmd": "command", "exec": "command", "exec_start": "command", "execstart": "command", "run": "command", "args": "command",
 	"cwd": "dir", "workdir": "dir", "working_dir": "dir", "working_directory": "dir", "workingdirectory": "dir", "directory": "dir",

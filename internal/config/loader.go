@@ -134,8 +134,8 @@ func (l *loader) include(e entry, in scope) (root *table, file string) {
 		l.wrong(e, "tree %q is a cycle: the file includes itself, by way of %s", path, chain(in.files, real))
 		return nil, ""
 	}
-	if root, ok := l.tables[real]; ok {
-		return root, real
+	if known, read := l.tables[real]; read {
+		return known, real
 	}
 	l.tables[real] = nil
 	src, err := readRegular(abs)

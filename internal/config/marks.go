@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -25,11 +26,12 @@ type marker struct {
 	root   *mark
 	table  *mark // the one whose keys are being read
 	wrong  []Diagnostic
+	spare  []unstable.Range // second definitions, without which the rest can be read
 }
 
 // marks reads the places of a text. err is a syntax error; the marks before it stand.
-func marks(src *source) (*mark, []Diagnostic, error) {
-	m := marker{src: src, root: &mark{given: true}}
+func marks(src *source) (m *marker, err error) {
+	m = &marker{src: src, root: &mark{given: true}}
 	m.table = m.root
 	m.parser.Reset(src.text)
 	for m.parser.NextExpression() {
@@ -37,10 +39,26 @@ func marks(src *source) (*mark, []Diagnostic, error) {
 		case unstable.Table, unstable.ArrayTable:
 			m.header(e)
 		case unstable.KeyValue:
-			m.keyValue(m.table, e)
+			if !m.keyValue(m.table, e) {
+				m.spare = append(m.spare, e.Raw)
+			}
 		}
 	}
-	return m.root, m.wrong, m.parser.Error()
+	return m, m.parser.Error()
+}
+
+// rest is the text without the second definitions of keys, which no decoder
+// takes. Everything in it stays in its place.
+func (m *marker) rest() []byte {
+	text := bytes.Clone(m.src.text)
+	for _, r := range m.spare {
+		for i := r.Offset; i < r.Offset+r.Length; i++ {
+			if text[i] != '\n' && text[i] != '\r' {
+				text[i] = ' '
+			}
+		}
+	}
+	return text
 }
 
 // header enters [a.b] or [[a.b]].
@@ -71,8 +89,8 @@ func (m *marker) header(e *unstable.Node) {
 	}
 }
 
-// keyValue enters a.b = value.
-func (m *marker) keyValue(table *mark, e *unstable.Node) {
+// keyValue enters a.b = value, unless the key has a value already.
+func (m *marker) keyValue(table *mark, e *unstable.Node) bool {
 	at, keys := table, e.Key()
 	for keys.Next() {
 		key := keys.Node()
@@ -82,10 +100,12 @@ func (m *marker) keyValue(table *mark, e *unstable.Node) {
 		}
 		if at.given {
 			m.twice(e, int(key.Raw.Offset), at)
+			return false
 		}
 		at.key, at.given = int(key.Raw.Offset), true
 		m.value(at, e.Value(), m.afterEquals(int(key.Raw.Offset+key.Raw.Length)))
 	}
+	return true
 }
 
 // value enters a value; start is where it stands, should the syntax tree not say.

@@ -60,23 +60,22 @@ func (l *loader) parse(src *source) (root *table, ok bool) {
 		l.wrong(src.at(offset), "%s", what)
 		return nil, false
 	}
-	places, twice, markErr := marks(src)
-	for _, d := range twice {
+	places, placeErr := marks(src)
+	for _, d := range places.wrong {
 		l.add(d)
 	}
 	var data map[string]any
-	_, err := toml.Decode(string(src.text), &data)
+	_, err := toml.Decode(string(places.rest()), &data)
 	if err == nil {
-		err = markErr
+		err = placeErr
 	}
 	if err != nil {
-		d := syntaxError(src, err)
-		if !sameLine(twice, d.Place) {
+		if d := syntaxError(src, err); !sameLine(places.wrong, d.Place) {
 			l.add(d)
 		}
 		return nil, false
 	}
-	return zip(src, data, places), len(twice) == 0
+	return zip(src, data, places.root), true
 }
 
 // syntaxError places what a parser said.

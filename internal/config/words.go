@@ -27,6 +27,9 @@ func named[T fmt.Stringer](values ...T) []choice[T] {
 	return choices
 }
 
+// The words of each key.
+//
+//nolint:gochecknoglobals // tables that nobody changes
 var (
 	strategies    = named(tree.OneForOne, tree.OneForAll, tree.RestForOne, tree.SimpleOneForOne)
 	autoShutdowns = named(tree.Never, tree.AnySignificant, tree.AllSignificant)
@@ -35,19 +38,17 @@ var (
 		choice[tree.Restart]{word: "always", value: tree.Permanent, alias: true},
 		choice[tree.Restart]{word: "on-failure", value: tree.Transient, alias: true},
 		choice[tree.Restart]{word: "never", value: tree.Temporary, alias: true})
+	containments = []choice[string]{
+		{word: "auto", value: ""},
+		{word: "basic", value: "basic"},
+		{word: "cgroup", value: "cgroup"},
+	}
+	channels = []choice[string]{
+		{word: "none", value: ""},
+		{word: "frames", value: "frames"},
+		{word: "lines", value: "lines"},
+	}
 )
-
-var containments = []choice[string]{
-	{word: "auto", value: ""},
-	{word: "basic", value: "basic"},
-	{word: "cgroup", value: "cgroup"},
-}
-
-var channels = []choice[string]{
-	{word: "none", value: ""},
-	{word: "frames", value: "frames"},
-	{word: "lines", value: "lines"},
-}
 
 // pick reads one of a few words. What is none of them counts as the zero value.
 func pick[T any](l *loader, e entry, choices []choice[T]) (value T) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -50,11 +51,15 @@ func fakeRedis(listener net.Listener) {
 	}
 	defer conn.Close()
 	for in := bufio.NewScanner(conn); in.Scan(); {
+		answer := ""
 		switch in.Text() {
 		case "PING":
-			conn.Write([]byte("+PONG\r\n"))
+			answer = "+PONG\r\n"
 		case "visits": // the last line of INCR visits
-			conn.Write([]byte(":41\r\n"))
+			answer = ":41\r\n"
+		}
+		if _, err := io.WriteString(conn, answer); err != nil {
+			return
 		}
 	}
 }
