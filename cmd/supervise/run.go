@@ -122,7 +122,7 @@ type runner struct {
 // newRunner makes the root; nothing is started yet.
 func newRunner(o treeOptions, c *config.Config, socket *control.Listener) (*runner, error) {
 	node.NameProcess()
-	engine, err := child.New(child.Options{Path: "/", Containment: c.Containment, Keep: []int{child.RootLink}})
+	engine, err := child.New(child.Options{Path: "/", Containment: c.Containment})
 	if err != nil {
 		return nil, err
 	}

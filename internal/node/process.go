@@ -34,7 +34,7 @@ func Main() int {
 	}
 	NameProcess()
 	engine, err := child.New(child.Options{
-		Path: h.Subtree.Path, Containment: h.Subtree.Containment, Keep: []int{linkRead, linkWrite},
+		Path: h.Subtree.Path, Containment: h.Subtree.Containment,
 	})
 	if err != nil {
 		up.Failed(err.Error())

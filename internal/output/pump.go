@@ -125,7 +125,7 @@ func (p *Pump) take(l *life) int32 {
 // printed a line that matches. match is given each line without its newline
 // and must not keep it. What was printed before Watch is not looked at, so it
 // is called right after Add, with the life's process still to be waited for;
-// the last lines that Close reads are not looked at either.
+// the last lines, which Close reads, are given to match alone.
 func (p *Pump) Watch(ref tree.Ref, match func(line []byte) bool, fired func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +144,7 @@ func (p *Pump) Close(ref tree.Ref) {
 	if l == nil {
 		return
 	}
-	l.watch = nil
+	told := len(p.fired)
 	for i := range l.fds {
 		for range lastReads {
 			if !p.read(l, i) {
@@ -153,6 +153,7 @@ func (p *Pump) Close(ref tree.Ref) {
 		}
 		p.finish(l, i)
 	}
+	p.fired = p.fired[:told] // whoever calls Close knows by match already
 	delete(p.lives, ref)
 	p.slots[l.slot] = nil
 	p.free = append(p.free, l.slot)
