@@ -29,3 +29,7 @@ func (w *window) add(now time.Duration, spec *Spec) bool {
 	w.seconds = append(w.seconds, second)
 	return int64(len(w.seconds)-w.first) <= int64(spec.Intensity)
 }
+
+// Restarts is how many restarts counted within the period at the time of the
+// last one; 0 without a limit. It is a look at the state and no event.
+func (s *Supervisor) Restarts() int { return len(s.restarts.seconds) - s.restarts.first }

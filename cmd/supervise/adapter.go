@@ -32,7 +32,6 @@ func (t *runningTree) Do(ctx context.Context, r control.Request) (control.Answer
 	}
 	request := node.Request{Verb: node.Verb(r.Verb), Path: r.Path, Args: r.Args, Signal: r.Signal, Interrupt: true}
 	if r.Child != nil {
-		request.Path = node.Parent(r.Path)
 		request.Child, request.Worker, request.Subtree = &r.Child.Spec, r.Child.Worker, r.Child.Supervisor
 	}
 	a, err := t.node.Ask(ctx, request, r.Queued)

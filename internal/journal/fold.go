@@ -48,7 +48,8 @@ type extra struct {
 
 	limited           bool // intensity counts
 	intensity, period int64
-	counted           int // restarts within the period, at the last Backoff below it
+	counted           int // restarts within the period, as of the last one that was told
+	countedAt         time.Time
 	gaveUp            time.Time
 
 	delay  *float64
@@ -138,6 +139,7 @@ func (f *Fold) spawned(e *entry, r *Record) {
 	}
 	e.state, e.settled = StateStarting, false
 	e.lives(r)
+	e.counts(r)
 	if e.extra != nil {
 		e.extra.text = "" // an earlier life said it
 	}
@@ -214,8 +216,14 @@ func (e *entry) waits(r *Record) {
 		delay := *r.Delay
 		x.delay, x.next = &delay, r.Time.Add(time.Duration(delay*float64(time.Second)))
 	}
+	e.counts(r)
+}
+
+// counts notes how far the supervisor is from giving up.
+func (e *entry) counts(r *Record) {
 	if e.parent != nil && r.Restarts > 0 {
-		e.parent.more().counted = r.Restarts
+		x := e.parent.more()
+		x.counted, x.countedAt = r.Restarts, r.Time
 	}
 }
 

@@ -178,7 +178,7 @@ func TestWhyTellsTheWholeStory(t *testing.T) {
 	text, known := s.Why("/web/db", noon.Add(time.Second))
 	const wanted = "/web/db is waiting. Its last process ended abnormal, with status 7, 1.0s ago (2026-03-01T12:00:00Z). " +
 		"It is permanent: started again however it ends, unless it is stopped by hand. " +
-		"Its supervisor gives up at more than 3 restarts in 5 s; this one is number 2. " +
+		"Its supervisor gives up at more than 3 restarts in 5 s; it has counted 2 so far, the last 1.0s ago. " +
 		"The next try is in 500ms. restart 2 of 3."
 	if !known || text != wanted {
 		t.Errorf("got  %s\nwant %s", text, wanted)

@@ -51,7 +51,8 @@ const (
 	// if it is new. Added again (its node came back), it keeps its place and history.
 	Add = "add"
 
-	// Spawn: its process exists. Kind, Pid, Incarnation. The child is starting.
+	// Spawn: its process exists. Kind, Pid, Incarnation, and Restarts where its
+	// supervisor has a limit. The child is starting.
 	Spawn = "spawn"
 
 	// Start: the child is up. Kind, Pid, Incarnation. The child is running.

@@ -26,7 +26,7 @@ func (f *Fold) why(at string, now time.Time) (string, bool) {
 	if x := e.extra; x != nil && x.failed != "" {
 		said = append(said, "Its last start failed: "+x.failed+".")
 	}
-	said = append(said, e.whyRule(), e.whyLimit(), e.whyNext(now))
+	said = append(said, e.whyRule(), e.whyLimit(now), e.whyNext(now))
 	if x := e.extra; x != nil {
 		if x.note != "" {
 			said = append(said, sentence(x.note))
@@ -97,20 +97,21 @@ func (e *entry) whyRule() string {
 	return ""
 }
 
-func (e *entry) whyLimit() string {
-	times := "It was started again " + count(int(e.restarts), "time") + "."
-	if e.restarts == 0 {
-		times = ""
+func (e *entry) whyLimit(now time.Time) string {
+	times := ""
+	if e.restarts > 0 {
+		times = "It was started again " + count(int(e.restarts), "time") + ". "
 	}
 	if e.parent == nil || e.parent.extra == nil || !e.parent.extra.limited {
-		return times
+		return strings.TrimSpace(times)
 	}
 	x := e.parent.extra
-	limit := fmt.Sprintf("Its supervisor gives up at more than %s in %d s", count(int(x.intensity), "restart"), x.period)
-	if e.state == StateWaiting && x.counted > 0 {
-		limit += fmt.Sprintf("; this one is number %d", x.counted)
+	limit := fmt.Sprintf("Its supervisor gives up at more than %s in %d s; ", count(int(x.intensity), "restart"), x.period)
+	// The period counts whole seconds, both ends included.
+	if ago := now.Sub(x.countedAt); x.counted > 0 && ago < time.Duration(x.period+1)*time.Second {
+		return times + limit + fmt.Sprintf("it has counted %d so far, the last %s ago.", x.counted, Span(ago))
 	}
-	return strings.TrimSpace(times + " " + limit + ".")
+	return times + limit + "none counts at present."
 }
 
 func count(n int, of string) string {

@@ -29,7 +29,7 @@ func (n *Node) do(a tree.Action) {
 		n.emit(journal.Record{Event: journal.Failed, Path: n.childPath(a.Ref.ID), Kind: n.kind(a.Ref.ID).String(), Incarnation: a.Ref.Incarnation, Error: a.Err})
 	case tree.Waiting:
 		delay := a.Delay.Seconds()
-		n.emit(journal.Record{Event: journal.Backoff, Path: n.childPath(a.Ref.ID), Incarnation: a.Ref.Incarnation, Delay: &delay})
+		n.emit(journal.Record{Event: journal.Backoff, Path: n.childPath(a.Ref.ID), Incarnation: a.Ref.Incarnation, Delay: &delay, Restarts: n.core.Restarts()})
 	case tree.Report:
 		n.report(a)
 	case tree.Down:
@@ -172,5 +172,9 @@ func (n *Node) emitLife(event string, ref tree.Ref) {
 	if l == nil {
 		panic(fmt.Sprintf("the core speaks of %s of %v, which has no process", event, ref))
 	}
-	n.emit(journal.Record{Event: event, Path: l.path, Kind: l.kind.String(), Pid: l.pid, Incarnation: ref.Incarnation})
+	r := journal.Record{Event: event, Path: l.path, Kind: l.kind.String(), Pid: l.pid, Incarnation: ref.Incarnation}
+	if event == journal.Spawn {
+		r.Restarts = n.core.Restarts()
+	}
+	n.emit(r)
 }
