@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"syscall"
 
 	"github.com/supertrees/supervise/internal/child"
@@ -15,7 +16,7 @@ import (
 func (n *Node) do(a tree.Action) {
 	switch a := a.(type) {
 	case tree.Spawn:
-		n.spawn(a.Ref)
+		n.spawn(a)
 	case tree.Terminate:
 		n.terminate(a)
 	case tree.Kill:
@@ -44,8 +45,8 @@ func (n *Node) do(a tree.Action) {
 }
 
 // spawn makes the process of a life, and tells the core how that went.
-func (n *Node) spawn(ref tree.Ref) {
-	id := ref.ID
+func (n *Node) spawn(a tree.Spawn) {
+	ref, id := a.Ref, a.Ref.ID
 	n.announceNew(id)
 	l := &life{ref: ref, path: n.childPath(id), kind: n.kind(id)}
 	order := child.Spawn{Ref: ref, Path: l.path, Env: slices.Clip(n.options.Env)}
@@ -87,6 +88,14 @@ func (n *Node) spawn(ref tree.Ref) {
 	}
 	n.step(tree.Started{Ref: ref})
 	n.watch(l)
+}
+
+// env is what every child finds in its environment beside its own.
+func (n *Node) env(program uint64) []string {
+	if program == 0 {
+		return n.options.Env
+	}
+	return append(slices.Clone(n.options.Env), "SUPERVISE_PROGRAM="+strconv.FormatUint(program, 10))
 }
 
 // spawnFailed tells the core that there is no process, and why.
@@ -163,6 +172,15 @@ func (n *Node) childPath(id string) string { return Below(n.path, id) }
 // emit sends a record up, stamped with the wall time at which it was seen.
 func (n *Node) emit(r journal.Record) {
 	r.Time = wallTime()
+	n.pass(r)
+}
+
+// pass sends a record on its way up.
+func (n *Node) pass(r journal.Record) {
+	if n.sink != nil {
+		n.sink.record(&r)
+		return
+	}
 	n.up.Record(r)
 }
 

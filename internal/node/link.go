@@ -27,6 +27,7 @@ const linkQueue = 256
 const (
 	methodHello   = "$hello"   // down: the subtree to run
 	methodReady   = "$ready"   // up: the whole subtree runs
+	methodIgnore  = "$ignore"  // up: its start is answered with ignore
 	methodFailed  = "$failed"  // up: why it does not
 	methodEvent   = "$event"   // up: an array of records
 	methodOutput  = "$output"  // up: a batch of lines
@@ -181,11 +182,13 @@ func (n *Node) hear(l *life, m ipc.Message) {
 		if json.Unmarshal(m.Payload, &records) == nil {
 			for _, r := range records {
 				n.note(r)
-				n.up.Record(r)
+				n.pass(r)
 			}
 		}
 	case m.Method == methodReady:
 		n.step(tree.Ready{Ref: l.ref})
+	case m.Method == methodIgnore:
+		l.ignored = true
 	case m.Method == methodFailed:
 		l.failure = string(m.Payload)
 	}

@@ -11,6 +11,7 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/signal"
@@ -52,6 +53,9 @@ type Config struct {
 type Options struct {
 	// Env is added to every child's environment.
 	Env []string `json:"env,omitempty"`
+	// Sink is a datagram socket to which a node whose parent is gone tells
+	// what it still does; "" is none.
+	Sink string `json:"sink,omitempty"`
 }
 
 // Node is one running supervisor. Only Post may be called by other goroutines.
@@ -64,6 +68,7 @@ type Node struct {
 	pump    *output.Pump
 	prober  *ready.Prober
 	up      Upstream
+	sink    *sink // instead of up for records, once the parent is gone and if there is one
 
 	inbox   chan func()
 	signals chan os.Signal
@@ -131,7 +136,7 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			continue
 		}
 		n.arm(timer)
-		up.Flush()
+		n.up.Flush()
 		select {
 		case <-n.signals:
 			n.reap()
@@ -142,7 +147,7 @@ func (n *Node) Run(up Upstream) tree.Quit {
 		}
 	}
 	n.pump.Stop()
-	up.Flush()
+	n.up.Flush()
 	close(n.ended)
 	return *n.quit
 }
@@ -231,4 +236,19 @@ func (n *Node) Stop() {
 }
 
 // ParentGone is the end of the parent's pipe.
-func (n *Node) ParentGone() { n.step(tree.ParentGone{}) }
+func (n *Node) ParentGone() {
+	if n.options.Sink != "" {
+		n.sink = newSink(n.options.Sink)
+	}
+	n.step(tree.ParentGone{})
+}
+
+// Wait returns when the node has quit, or with the context's error.
+func (n *Node) Wait(ctx context.Context) error {
+	select {
+	case <-n.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

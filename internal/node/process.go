@@ -21,10 +21,14 @@ const (
 	linkWrite = 4
 )
 
+// Admit is asked before a node starts its children. An error fails its start,
+// ignore is OTP's.
+type Admit func() (ignore bool, err error)
+
 // Main is the whole life of a process in the node role: it takes its subtree
 // from its parent, runs it, and returns the exit status. It must be called on
 // the main thread, locked.
-func Main() int {
+func Main(admit Admit) int {
 	runtime.GOMAXPROCS(1)
 	up := OpenUplink(linkRead, linkWrite)
 	h, err := up.Hello()
@@ -46,6 +50,15 @@ func Main() int {
 		return 1
 	}
 	n.obey(unix.SIGTERM, unix.SIGINT)
+	ignore, err := admit()
+	if err != nil {
+		up.Failed(err.Error())
+		return 1
+	}
+	if ignore {
+		up.Ignored()
+		return 0
+	}
 	up.Listen(n)
 	return nodeStatus(n.Run(up))
 }

@@ -65,7 +65,10 @@ type Request struct {
 type Answer struct {
 	tree.Answer
 	Lines []output.Line `json:"lines,omitempty"`
-	Mode  tree.Mode     `json:"mode,omitempty"`
+	// Of Ping: what the supervisor is doing, and whether it has not yet done
+	// all that follows from what it knows.
+	Mode tree.Mode `json:"mode,omitempty"`
+	Busy bool      `json:"busy,omitempty"`
 }
 
 // ErrEnded says that the node has quit.
@@ -80,9 +83,9 @@ type pending struct {
 	added  string // the child that Add is to start
 }
 
-// handle answers a request, on the node's goroutine: here, or through the
+// Handle answers a request, on the node's goroutine: here, or through the
 // child node that it is for.
-func (n *Node) handle(r Request, answer func(Answer)) {
+func (n *Node) Handle(r Request, answer func(Answer)) {
 	owner := r.Path
 	if !r.Verb.ofSupervisor() {
 		owner = Parent(r.Path)
@@ -125,7 +128,8 @@ func (n *Node) serve(r Request, answer func(Answer)) {
 	case Lines:
 		answer(Answer{Lines: n.pump.Last(n.childPath(id), r.Lines)})
 	case Ping:
-		answer(Answer{Mode: n.mode()})
+		n.reap()
+		answer(Answer{Mode: n.core.Mode(), Busy: len(n.events) > 0})
 	case Add:
 		n.add(r, answer)
 	default:
@@ -191,27 +195,19 @@ func (n *Node) add(r Request, answer func(Answer)) {
 	n.step(tree.StartChild{Tag: n.tag(p), Spec: *r.Child})
 }
 
-// mode is what the node is doing, events that the core has not seen included.
-func (n *Node) mode() tree.Mode {
-	m := n.core.Mode()
-	if m == tree.Idle && len(n.events) > 0 {
-		return tree.Blocked
-	}
-	return m
-}
-
 // addInstance starts an instance of a simple_one_for_one supervisor. Its number
 // is not used again in one life of the pool, whatever becomes of the start.
 func (n *Node) addInstance(r Request, answer func(Answer)) {
 	n.drawn++
 	id := strconv.FormatUint(n.drawn, 10)
-	if r.Child != nil && r.Child.ID != "" {
-		id = r.Child.ID // a scenario names its instances itself
-	}
-	n.args[id] = r.Args
 	instance := n.subtree.Spec.Children[0]
+	if r.Child != nil { // a scenario names its instances itself
+		id, instance.Program = r.Child.ID, r.Child.Program
+	}
+	instance.ID = id
+	n.args[id] = r.Args
 	n.added[id] = &instance
-	n.step(tree.StartChild{Tag: n.tag(pending{answer: answer, added: id}), Spec: tree.ChildSpec{ID: id}})
+	n.step(tree.StartChild{Tag: n.tag(pending{answer: answer, added: id}), Spec: instance})
 }
 
 // answer gives the core's reply to whoever asked.
@@ -283,7 +279,7 @@ func Parent(path string) string {
 func (n *Node) Ask(ctx context.Context, r Request, queued func()) (Answer, error) {
 	answers := make(chan Answer, 1)
 	post := func() {
-		n.handle(r, func(a Answer) { answers <- a })
+		n.Handle(r, func(a Answer) { answers <- a })
 		if queued != nil {
 			queued()
 		}

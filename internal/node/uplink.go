@@ -66,7 +66,7 @@ func (u *Uplink) serve(n *Node, m ipc.Message) {
 		answer(refused("badarg"))
 		return
 	}
-	n.handle(r, answer)
+	n.Handle(r, answer)
 }
 
 func (u *Uplink) reply(id uint64, a Answer) {
@@ -105,6 +105,9 @@ func (u *Uplink) Ready() {
 	u.Flush()
 	u.cast(methodReady, ipc.CodecNone, nil)
 }
+
+// Ignored says that the start is answered with ignore; the exit follows.
+func (u *Uplink) Ignored() { u.cast(methodIgnore, ipc.CodecNone, nil) }
 
 // Failed says why the start failed; the exit status follows.
 func (u *Uplink) Failed(reason string) {
