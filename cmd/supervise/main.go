@@ -11,14 +11,19 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/internal/stage"
 )
 
 // version is set by the linker.
 var version = "dev"
 
 func main() {
-	if inNodeRole() {
+	switch {
+	case inNodeRole():
 		os.Exit(runNode())
+	case stage.IsActor():
+		os.Exit(stage.Act())
 	}
 	io := terminal()
 	os.Exit(run(io, os.Args[1:]))
@@ -115,7 +120,7 @@ func commands() []command {
 		&statusCommand{}, &eventsCommand{}, &logsCommand{}, &whyCommand{}, &waitCommand{},
 		&orderCommand{verb: "start"}, &orderCommand{verb: "stop"}, &orderCommand{verb: "restart"},
 		&addCommand{}, &orderCommand{verb: "remove"}, &signalCommand{}, &shutdownCommand{},
-		&checkCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
+		&checkCommand{}, &simulateCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/node"
 	"github.com/supertrees/supervise/internal/output"
+	"github.com/supertrees/supervise/internal/stage"
 )
 
 // The main goroutine stays on the main thread: the kernel ties a child's
@@ -30,7 +31,7 @@ func init() { runtime.LockOSThread() }
 func inNodeRole() bool { return child.IsNode() && os.Getenv(envRoot) == "" }
 
 // runNode is the whole life of such a process.
-func runNode() int { return node.Main() }
+func runNode() int { return node.Main(stage.Admit) }
 
 // envRoot marks the process that runs the root, below its sentinel.
 const envRoot = "SUPERVISE_ROOT"

@@ -9,23 +9,38 @@ import (
 	"github.com/supertrees/supervise/tree"
 )
 
-// Perform runs scenarios on real processes, one after another, and gives each
-// one's trace, or why there is none, to done. It must be called on the main
+// Perform has play run with Worlds of real processes: each call of world makes
+// one, which is to be closed before the next. It must be called on the main
 // thread, locked; binary is supervise's own.
-func Perform(binary string, scenarios []*sim.Scenario, done func(*sim.Scenario, []byte, error)) error {
+func Perform(binary string, play func(world func() (sim.World, error)) error) error {
 	engine, err := child.New(child.Options{Path: "/", Containment: child.LevelBasic})
 	if err != nil {
 		return err
 	}
-	for _, s := range scenarios {
-		trace, err := perform1(engine, binary, s)
-		done(s, trace, err)
+	worlds := make(chan *World)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- play(func() (sim.World, error) {
+			w, err := stage(engine, binary)
+			if err == nil {
+				worlds <- w
+			}
+			return w, err
+		})
+	}()
+	for {
+		select {
+		case w := <-worlds:
+			w.node.Run(w)
+		case err := <-ended:
+			return err
+		}
 	}
-	return nil
 }
 
-func perform1(engine *child.Engine, binary string, s *sim.Scenario) (trace []byte, err error) {
-	w, err := New(binary)
+// stage makes a World with the node that stands above the scenario's root.
+func stage(engine *child.Engine, binary string) (*World, error) {
+	w, err := newWorld(binary)
 	if err != nil {
 		return nil, err
 	}
@@ -45,12 +60,5 @@ func perform1(engine *child.Engine, binary string, s *sim.Scenario) (trace []byt
 		os.RemoveAll(w.dir)
 		return nil, err
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		trace, err = sim.RunOn(s, w)
-	}()
-	w.node.Run(w)
-	<-ended
-	return trace, err
+	return w, nil
 }

@@ -61,8 +61,8 @@ type proc struct {
 	stopping    bool
 }
 
-// New makes a stage for one scenario, in a directory of its own.
-func New(binary string) (*World, error) {
+// newWorld makes a stage for one scenario, in a directory of its own.
+func newWorld(binary string) (*World, error) {
 	dir, err := os.MkdirTemp("", "supervise-stage-")
 	if err != nil {
 		return nil, fmt.Errorf("making a directory for the stage: %w", err)
