@@ -49,7 +49,7 @@ func (n *Node) spawn(a tree.Spawn) {
 	ref, id := a.Ref, a.Ref.ID
 	n.announceNew(id)
 	l := &life{ref: ref, path: n.childPath(id), kind: n.kind(id)}
-	order := child.Spawn{Ref: ref, Path: l.path, Env: slices.Clip(n.options.Env)}
+	order := child.Spawn{Ref: ref, Path: l.path, Env: n.env(a.Program)}
 	subtree := n.supervisor(id)
 	if subtree != nil {
 		order.Node = true
@@ -93,7 +93,7 @@ func (n *Node) spawn(a tree.Spawn) {
 // env is what every child finds in its environment beside its own.
 func (n *Node) env(program uint64) []string {
 	if program == 0 {
-		return n.options.Env
+		return slices.Clip(n.options.Env)
 	}
 	return append(slices.Clone(n.options.Env), "SUPERVISE_PROGRAM="+strconv.FormatUint(program, 10))
 }
