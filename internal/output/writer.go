@@ -15,11 +15,14 @@ const (
 	maxQueue  = 1 << 20         // bytes that wait for one descriptor
 	keepSpare = 64 << 10        // bytes of buffer kept while nothing waits
 	endWait   = 2 * time.Second // how long Close waits for a slow reader
+	// grace is how long the children's lines wait for room where the reader
+	// has kept up so far: it tells a burst from a reader that is too slow.
+	grace = 20 * time.Millisecond
 )
 
 // Writer prints the children's lines on supervise's own standard output and
 // error, with the path in front. Whatever the reader at the other end does,
-// nobody waits for him: what finds the queue full, or cannot be written, is
+// nobody waits for him, but for a moment in a burst: what finds the queue full, or cannot be written, is
 // dropped, counted, and told of where it is missing. Its methods may be called
 // from any goroutine.
 type Writer struct {
@@ -39,7 +42,7 @@ func (w *Writer) Output(b Batch) {
 	if b.Stream == Stderr {
 		q, colour = w.err, w.colour[1]
 	}
-	q.push(b.Lines, prefix(b.Path, colour))
+	q.push(b.Lines, prefix(b.Path, colour), true)
 }
 
 // Log is where the program's own log goes: standard error, in turn with the
@@ -51,7 +54,7 @@ type LogWriter struct{ q *queue }
 
 // Write queues whole lines.
 func (l LogWriter) Write(lines []byte) (int, error) {
-	l.q.push(lines, nil)
+	l.q.push(lines, nil, false)
 	return len(lines), nil
 }
 
@@ -95,49 +98,61 @@ func Colour(path string) string {
 type queue struct {
 	fd   int
 	done chan struct{} // closed when everything is written after end
+	took chan struct{} // has a token when the writer has made room
 
 	mu      sync.Mutex
 	more    sync.Cond
 	waiting []byte
-	missing uint64 // lines dropped since the reader was last told
+	crowded uint64 // lines that found waiting full, to be told after it
+	failed  uint64 // lines that could not be written, to be told before it
 	dropped uint64 // lines dropped in all
 	ended   bool
+	slow    bool // the grace was in vain since room was last made
 }
 
 func newQueue(fd int) *queue {
-	q := &queue{fd: fd, done: make(chan struct{})}
+	q := &queue{fd: fd, done: make(chan struct{}), took: make(chan struct{}, 1)}
 	q.more.L = &q.mu
 	go q.run()
 	return q
 }
 
-// push queues lines with a prefix each, or drops them if there is no room.
-func (q *queue) push(lines, prefix []byte) {
+// push queues lines with a prefix each, or drops them if there is no room. A
+// patient one waits for room, for as long as the grace.
+func (q *queue) push(lines, prefix []byte, patient bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for line := range bytes.Lines(lines) {
-		if len(q.waiting)+len(prefix)+len(line) > maxQueue {
-			q.missing++
+		size := len(prefix) + len(line)
+		if len(q.waiting)+size > maxQueue && patient && !q.slow {
+			q.more.Signal()
+			q.await(size)
+		}
+		if len(q.waiting)+size > maxQueue {
+			q.crowded++
 			q.dropped++
 			continue
 		}
-		q.tell()
 		q.waiting = append(append(q.waiting, prefix...), line...)
 	}
 	q.more.Signal()
 }
 
-// tell says in the stream how many lines are missing at this place.
-func (q *queue) tell() {
-	if q.missing == 0 {
-		return
+// await lets go of the lock until there is room, or the grace is over.
+func (q *queue) await(size int) {
+	timeout := time.NewTimer(grace)
+	defer timeout.Stop()
+	for len(q.waiting)+size > maxQueue && !q.slow {
+		q.mu.Unlock()
+		select {
+		case <-q.took:
+			q.mu.Lock()
+		case <-timeout.C:
+			q.mu.Lock()
+			q.slow = len(q.waiting)+size > maxQueue
+			return
+		}
 	}
-	lines := "lines"
-	if q.missing == 1 {
-		lines = "line"
-	}
-	q.waiting = fmt.Appendf(q.waiting, "--- %d %s dropped ---\n", q.missing, lines)
-	q.missing = 0
 }
 
 func (q *queue) lost() uint64 {
@@ -153,75 +168,102 @@ func (q *queue) end() {
 	q.more.Signal()
 }
 
-// run writes whatever is queued, all of it at a time.
+// run writes whatever is queued, all of it at a time, and tells of what is
+// missing where it is missing: what could not be written before it, what found
+// the queue full after it.
 func (q *queue) run() {
 	defer close(q.done)
 	var spare []byte
-	end := byte('\n') // of what was written last
-	worked := true
+	w := lineWriter{fd: q.fd, end: '\n'}
 	for {
 		q.mu.Lock()
 		for len(q.waiting) == 0 && !q.ended {
 			q.more.Wait()
 		}
-		if worked {
-			q.tell()
-		}
-		now := q.waiting
-		q.waiting = spare[:0]
+		now, before, after := q.waiting, q.failed, q.crowded
+		q.waiting, q.failed, q.crowded, q.slow = spare[:0], 0, 0, false
 		q.mu.Unlock()
+		select {
+		case q.took <- struct{}{}:
+		default:
+		}
+		untold := w.tell(before)
+		lost := w.write(now)
+		untold += lost + w.tell(after)
 		if len(now) == 0 {
 			return
 		}
-		end, worked = q.write(now, end)
+		q.fail(untold, lost)
 		if spare = now; cap(spare) > keepSpare {
 			spare = nil
 		}
 	}
 }
 
-// write puts lines out, and first finishes a line that was cut. What cannot be
-// written is dropped and counted; the next lines are tried again, because a
-// full disk may be emptied. It returns the last byte that is out.
-func (q *queue) write(lines []byte, end byte) (byte, bool) {
-	if end != '\n' {
-		if _, err := q.put([]byte{'\n'}); err != nil {
-			q.drop(lines)
-			return end, false
+// fail notes lines that were lost, and those of which the reader does not know.
+func (q *queue) fail(untold, lost uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.failed += untold
+	q.dropped += lost
+}
+
+// lineWriter writes lines to a descriptor. After an error the next lines are
+// tried again, because a full disk may be emptied.
+type lineWriter struct {
+	fd  int
+	end byte // the last byte that is out
+}
+
+// write puts lines out, after the end of a line that was cut, and returns how
+// many did not get there.
+func (w *lineWriter) write(lines []byte) (lost uint64) {
+	if len(lines) == 0 {
+		return 0
+	}
+	if w.end != '\n' {
+		if _, err := w.put([]byte{'\n'}); err != nil {
+			return uint64(bytes.Count(lines, []byte{'\n'}))
 		}
-		end = '\n'
 	}
-	n, err := q.put(lines)
-	if n > 0 {
-		end = lines[n-1]
-	}
+	n, err := w.put(lines)
 	if err != nil {
-		q.drop(lines[n:])
+		lost = uint64(bytes.Count(lines[n:], []byte{'\n'}))
 	}
-	return end, err == nil
+	return lost
+}
+
+// tell says how many lines are missing here, and returns those of which it
+// could not.
+func (w *lineWriter) tell(missing uint64) (untold uint64) {
+	lines := "lines"
+	switch missing {
+	case 0:
+		return 0
+	case 1:
+		lines = "line"
+	}
+	if w.write(fmt.Appendf(nil, "--- %d %s dropped ---\n", missing, lines)) > 0 {
+		return missing
+	}
+	return 0
 }
 
 // put writes all of b, or as much as goes until an error.
-func (q *queue) put(b []byte) (written int, err error) {
+func (w *lineWriter) put(b []byte) (written int, err error) {
 	for written < len(b) {
-		n, err := unix.Write(q.fd, b[written:])
-		written += max(n, 0)
+		n, err := unix.Write(w.fd, b[written:])
+		if n > 0 {
+			written += n
+			w.end = b[written-1]
+		}
 		if err == unix.EAGAIN {
 			// Somebody made the descriptor non-blocking for all who share it.
-			_, err = unix.Poll([]unix.PollFd{{Fd: int32(q.fd), Events: unix.POLLOUT}}, -1)
+			_, err = unix.Poll([]unix.PollFd{{Fd: int32(w.fd), Events: unix.POLLOUT}}, -1)
 		}
 		if err != nil && err != unix.EINTR {
 			return written, err
 		}
 	}
 	return written, nil
-}
-
-// drop counts lines that could not be written.
-func (q *queue) drop(lines []byte) {
-	n := uint64(bytes.Count(lines, []byte{'\n'}))
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.missing += n
-	q.dropped += n
 }
