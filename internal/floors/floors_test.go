@@ -29,7 +29,8 @@ var floors = map[string]int{
 	"internal/config":  3,
 	"internal/control": 3,
 	"internal/node":    4,
-	"cmd/supervise":    5,
+	"internal/stage":   5,
+	"cmd/supervise":    6,
 }
 
 // light are the packages that must not pull in what only the outside needs.
