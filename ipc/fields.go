@@ -123,7 +123,7 @@ func (f *Fields) Append(b []byte) []byte {
 	return b
 }
 
-func appendField(b []byte, tag uint8, v []byte) []byte {
+func appendField[T string | []byte](b []byte, tag uint8, v T) []byte {
 	if len(v) == 0 {
 		return b
 	}

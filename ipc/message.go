@@ -35,22 +35,9 @@ type Message struct {
 // frame's bytes are m's own and scratch's; f must not keep them. Scratch may be
 // nil.
 func (m *Message) Frames(scratch []byte, f func(*Frame) error) error {
-	fields := Fields{
-		Method: []byte(m.Method), To: []byte(m.To), Left: m.Left,
-		Traceparent: m.Traceparent, Tracestate: m.Tracestate,
-	}
-	if len(m.Payload) > MaxPayload {
-		fields.Total = uint64(len(m.Payload))
-	}
-	frame := Frame{
-		Header: Header{Type: m.Type, Flags: m.Codec, ID: m.ID, Dst: m.Dst, Src: m.Src},
-		Fields: fields.Append(scratch[:0]),
-	}
-	if m.About {
-		frame.Flags |= About
-	}
-	if len(m.Method) > MaxMethod || len(frame.Fields) > MaxExt {
-		return fmt.Errorf("writing a message: method or target too long (%d bytes of fields)", len(frame.Fields))
+	frame, err := m.Frame(scratch)
+	if err != nil {
+		return err
 	}
 	rest := m.Payload
 	for {
@@ -66,6 +53,30 @@ func (m *Message) Frames(scratch []byte, f func(*Frame) error) error {
 		}
 		frame.Fields = nil
 	}
+}
+
+// Frame is the frame that carries m if its payload is no longer than
+// MaxPayload, else the first piece with the whole payload still in it. Its
+// fields are written over scratch, which may be nil.
+func (m *Message) Frame(scratch []byte) (Frame, error) {
+	b := appendField(scratch[:0], tagMethod, m.Method)
+	b = appendField(b, tagTo, m.To)
+	rest := Fields{Left: m.Left, Traceparent: m.Traceparent, Tracestate: m.Tracestate}
+	if len(m.Payload) > MaxPayload {
+		rest.Total = uint64(len(m.Payload))
+	}
+	b = rest.Append(b)
+	if len(m.Method) > MaxMethod || len(b) > MaxExt {
+		return Frame{}, fmt.Errorf("writing a message: method or target too long (%d bytes of fields)", len(b))
+	}
+	f := Frame{
+		Header: Header{Type: m.Type, Flags: m.Codec, ID: m.ID, Dst: m.Dst, Src: m.Src},
+		Fields: b, Payload: m.Payload,
+	}
+	if m.About {
+		f.Flags |= About
+	}
+	return f, nil
 }
 
 // Message makes a message of a frame that is whole: one without More that

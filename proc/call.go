@@ -1,0 +1,171 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// Call is a method that answers. Req and Rep go as JSON, Raw as it is, None
+// as nothing.
+type Call[Req, Rep any] string
+
+// Cast is a method that does not answer.
+type Cast[Msg any] string
+
+// callTimeout is how long a call waits whose context has no deadline (GS-3).
+const callTimeout = 5 * time.Second
+
+type keyForever struct{}
+
+// Forever lets calls made with the context wait without limit, unless it has
+// a deadline: OTP's infinity.
+func Forever(ctx context.Context) context.Context { return context.WithValue(ctx, keyForever{}, true) }
+
+// serverOf is whose call it is: the server of a handler's context, else the
+// process's own.
+func serverOf(ctx context.Context) (*Server, error) {
+	if s, ok := ctx.Value(keyOfServer{}).(*Server); ok {
+		return s, nil
+	}
+	return own()
+}
+
+// Call calls to and waits for the answer: for 5 s if ctx has no deadline. The
+// error is a *CallError.
+func (c Call[Req, Rep]) Call(ctx context.Context, to Target, req Req) (rep Rep, err error) {
+	s, err := serverOf(ctx)
+	if err != nil {
+		return rep, err
+	}
+	codec, body, err := encode(req)
+	if err != nil {
+		return rep, fmt.Errorf("call %v %s: encoding the request: %w", to, string(c), err)
+	}
+	dst, where := to.wire()
+	m := ipc.Message{Type: ipc.Call, Codec: codec, Dst: dst, To: where, Method: string(c), Payload: body}
+	a := s.ch.roundTrip(ctx, &m, true)
+	return readAnswer[Rep](to, string(c), a)
+}
+
+// readAnswer makes a result of what a call came to.
+func readAnswer[Rep any](to Target, method string, a answer) (rep Rep, err error) {
+	switch {
+	case a.code != "":
+		return rep, &CallError{To: to.String(), Method: method, Code: a.code, Message: a.message}
+	case a.failed:
+		return rep, callError(to.String(), method, a.body)
+	}
+	if err := decode(a.codec, a.body, &rep); err != nil {
+		return rep, &CallError{To: to.String(), Method: method, Code: ErrBadReply, Message: err.Error()}
+	}
+	return rep, nil
+}
+
+// CallAsync calls without waiting: then runs in the mailbox of the server that
+// ctx carries, with the answer. It returns an error if the request could not
+// be sent; then does not run in that case.
+func (c Call[Req, Rep]) CallAsync(ctx context.Context, to Target, req Req, then func(context.Context, Rep, error) error) error {
+	s, err := serverOf(ctx)
+	if err != nil {
+		return err
+	}
+	codec, body, err := encode(req)
+	if err != nil {
+		return fmt.Errorf("call %v %s: encoding the request: %w", to, string(c), err)
+	}
+	dst, where := to.wire()
+	m := ipc.Message{Type: ipc.Call, Codec: codec, Dst: dst, To: where, Method: string(c), Payload: body}
+	return s.ch.start(ctx, &m, func(a answer) {
+		s.later("answer of "+string(c), func(ctx context.Context) error {
+			rep, err := readAnswer[Rep](to, string(c), a)
+			return then(ctx, rep, err)
+		})
+	})
+}
+
+// Answer is one of the answers to a MultiCall.
+type Answer[Rep any] struct {
+	From  Addr
+	Reply Rep
+	Err   error
+}
+
+// MultiCall calls everyone and waits for all, under the one deadline of ctx.
+// The answers are in order of arrival (GS-33).
+func (c Call[Req, Rep]) MultiCall(ctx context.Context, to Targets, req Req) ([]Answer[Rep], error) {
+	var targets []Target
+	if g, ok := to.(Group); ok {
+		members, err := Members(ctx, g)
+		if err != nil {
+			return nil, err
+		}
+		to = members
+	}
+	switch to := to.(type) {
+	case Addrs:
+		for _, a := range to {
+			targets = append(targets, a)
+		}
+	case Target:
+		targets = append(targets, to)
+	}
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	answers := make([]Answer[Rep], 0, len(targets))
+	for _, one := range targets {
+		wg.Go(func() {
+			rep, err := c.Call(ctx, one, req)
+			from, _ := one.(Addr)
+			mu.Lock()
+			defer mu.Unlock()
+			answers = append(answers, Answer[Rep]{from, rep, err})
+		})
+	}
+	wg.Wait()
+	return answers, nil
+}
+
+// Cast sends msg on its way, to everyone in to, and waits for nobody but the
+// pipe. nil means no more than that it is on its way: a cast to nobody is nil
+// as well (GS-13).
+func (c Cast[Msg]) Cast(ctx context.Context, to Targets, msg Msg) error {
+	s, err := serverOf(ctx)
+	if err != nil {
+		return err
+	}
+	codec, body, err := encode(msg)
+	if err != nil {
+		return fmt.Errorf("cast %v %s: encoding the message: %w", to, string(c), err)
+	}
+	return to.each(func(dst ipc.Addr, where string) error {
+		m := ipc.Message{Type: ipc.Cast, Codec: codec, Dst: dst, To: where, Method: string(c), Payload: body}
+		if err := s.ch.cast(ctx, &m); err != nil {
+			return &CallError{To: to.String(), Method: string(c), Code: codeOf(err), Message: err.Error()}
+		}
+		return nil
+	})
+}
+
+// Call is a cast that waits until it has been handled.
+func (c Cast[Msg]) Call(ctx context.Context, to Target, msg Msg) error {
+	_, err := Call[Msg, None](c).Call(ctx, to, msg)
+	return err
+}
+
+func codeOf(err error) Error {
+	var code Error
+	switch {
+	case errors.As(err, &code):
+		return code
+	case errors.Is(err, context.DeadlineExceeded):
+		return ErrTimeout
+	case errors.Is(err, context.Canceled), errors.Is(err, ipc.ErrAbandoned):
+		return ErrCanceled
+	}
+	return ErrDown
+}

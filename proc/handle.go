@@ -1,0 +1,157 @@
+package proc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// Where is what a method is handled on: a Server, or some states of a Machine.
+type Where interface {
+	handle(name string, h handler)
+}
+
+// handler handles one request. postpone is for machines.
+type handler func(r *request) (postpone bool)
+
+// method is one method of a server. A machine's has a handler for each state
+// that has one, and any for all the others.
+type method struct {
+	any handler
+	in  map[any]handler
+}
+
+func (m *method) pick(in *machine) handler {
+	if in != nil {
+		if h := m.in[in.state]; h != nil {
+			return h
+		}
+	}
+	return m.any
+}
+
+func (s *Server) handle(name string, h handler) {
+	m := s.method(name)
+	if m.any != nil {
+		panic(fmt.Sprintf("proc: method %q is handled twice", name))
+	}
+	m.any = h
+}
+
+func (s *Server) method(name string) *method {
+	if name == "" || name[0] == '$' {
+		panic(fmt.Sprintf("proc: a method cannot be called %q", name))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.methods[name]
+	if m == nil {
+		m = &method{}
+		s.methods[name] = m
+	}
+	return m
+}
+
+// Handle says what answers the call. An error goes to the caller, and the
+// server lives on; a panic ends it. A method handled twice panics.
+func (c Call[Req, Rep]) Handle(on Where, f func(context.Context, Req) (Rep, error)) {
+	on.handle(string(c), func(r *request) bool {
+		req, ok := requestOf[Req](r)
+		if !ok {
+			return false
+		}
+		rep, err := f(r, req)
+		if err == error(errPostpone) {
+			return true
+		}
+		r.s.conclude(r, func() {
+			switch {
+			case err != nil && !r.call:
+				castFailed(r, err)
+			case err != nil:
+				r.fail(bodyOf(err))
+			default:
+				r.reply(rep)
+			}
+		})
+		return false
+	})
+}
+
+// HandleLater is Handle for an answer that may come later: nil means that From
+// answers, now or later, from any goroutine; an error is the answer. A call
+// that From never answers runs into its caller's timeout (GS-11).
+func (c Call[Req, Rep]) HandleLater(on Where, f func(context.Context, Req, From[Rep]) error) {
+	on.handle(string(c), func(r *request) bool {
+		req, ok := requestOf[Req](r)
+		if !ok {
+			return false
+		}
+		switch err := f(r, req, From[Rep]{r}); {
+		case err == error(errPostpone):
+			return true
+		case err != nil:
+			r.s.conclude(r, func() { r.fail(bodyOf(err)) })
+		}
+		return false
+	})
+}
+
+// Handle says what is done with the cast. An error is logged and counted; of a
+// call to the cast (Cast.Call) it is the answer.
+func (c Cast[Msg]) Handle(on Where, f func(context.Context, Msg) error) {
+	on.handle(string(c), func(r *request) bool {
+		msg, ok := requestOf[Msg](r)
+		if !ok {
+			return false
+		}
+		err := f(r, msg)
+		if err == error(errPostpone) {
+			return true
+		}
+		r.s.conclude(r, func() {
+			switch {
+			case err != nil && !r.call:
+				castFailed(r, err)
+			case err != nil:
+				r.fail(bodyOf(err))
+			default:
+				r.reply(None{})
+			}
+		})
+		return false
+	})
+}
+
+func castFailed(r *request, err error) {
+	r.s.stats.failed.Add(1)
+	slog.Error("proc: handling a cast", "method", r.method, "err", err)
+}
+
+// requestOf decodes a request, or answers that it cannot be.
+func requestOf[Req any](r *request) (req Req, ok bool) {
+	err := decode(r.codec, r.payload, &req)
+	if err == nil {
+		return req, true
+	}
+	if r.call {
+		r.fail(&ipc.ErrorBody{Code: ipc.CodeBadRequest, Message: err.Error()})
+	} else {
+		castFailed(r, err)
+	}
+	return req, false
+}
+
+// conclude sends an answer: at once, or, if the handler has stopped the
+// server, after OnTerminate (GS-12).
+func (s *Server) conclude(r *request, answer func()) {
+	if r.call && s.box.ending() != nil {
+		s.mu.Lock()
+		s.held = append(s.held, answer)
+		s.mu.Unlock()
+		return
+	}
+	answer()
+}

@@ -1,0 +1,231 @@
+package proc
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// The bounds of a mailbox, in bytes of payload and a flat part for each
+// message.
+const (
+	mailboxMark = 16 << 20 // the node is asked to hold senders back
+	mailboxCap  = 64 << 20 // casts are dropped, calls get busy
+	itemCost    = 64
+)
+
+// item is one thing that waits for the server: a message, or a function.
+type item struct {
+	r    *request
+	f    func(context.Context) error
+	what string // what f is, for the log
+	// quiet is an item that does not count as something having come: GS-17.
+	quiet bool
+}
+
+// mailbox is the queue in front of a server. What the server asked to do next
+// comes first, then system messages, then the queue in order of arrival.
+type mailbox struct {
+	mu        sync.Mutex
+	come      *sync.Cond
+	queue     []item // a ring would keep its largest size; this gives it back
+	head      int
+	bytes     int
+	next      []item // Continue
+	system    []item
+	suspended bool
+	stop      *ending // once set, nothing else is handed out
+	over      bool    // the mark was passed
+	dropped   uint64
+
+	idle      func(context.Context) error // Timeout
+	idleAfter time.Duration
+	idleTimer *time.Timer
+	idleGen   int
+}
+
+// ending is an order to end, or a server's own wish.
+type ending struct {
+	reason Reason
+	err    error
+	by     time.Time // zero: no limit
+}
+
+func newMailbox() *mailbox {
+	b := &mailbox{}
+	b.come = sync.NewCond(&b.mu)
+	return b
+}
+
+// put adds an item. ok is false if the mailbox is full, or its server ends;
+// over says that the mark has just been passed.
+func (b *mailbox) put(it item) (ok, over bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	cost := it.cost()
+	if b.stop != nil {
+		return false, false
+	}
+	if b.bytes+cost > mailboxCap {
+		b.dropped++
+		return false, false
+	}
+	b.bytes += cost
+	if b.bytes > mailboxMark && !b.over {
+		b.over, over = true, true
+	}
+	b.queue = append(b.queue, it)
+	b.come.Signal()
+	return true, over
+}
+
+func (it *item) cost() int {
+	if it.r == nil {
+		return itemCost
+	}
+	return itemCost + len(it.r.payload)
+}
+
+// putSystem adds an item that passes the queue and is served while suspended.
+func (b *mailbox) putSystem(f func(context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.system = append(b.system, item{f: f, what: "system", quiet: true})
+	b.come.Signal()
+}
+
+// end makes take return nil from now on. The first to call it gives the reason.
+func (b *mailbox) end(e *ending) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stop != nil {
+		return false
+	}
+	b.stop = e
+	b.come.Broadcast()
+	return true
+}
+
+func (b *mailbox) ending() *ending {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stop
+}
+
+// take waits for the next item; ok is false when the server is to end. under
+// says that the mailbox has come well below its mark again.
+func (b *mailbox) take() (it item, under, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for {
+		switch {
+		case b.stop != nil:
+			b.disarm()
+			return item{}, false, false
+		case len(b.next) > 0 && !b.suspended:
+			it, b.next = b.next[0], b.next[1:]
+			return it, false, true
+		case len(b.system) > 0:
+			it, b.system = b.system[0], b.system[1:]
+			b.disarm()
+			return it, false, true
+		case b.head < len(b.queue) && !b.suspended:
+			b.disarm()
+			b.idle = nil
+			it = b.pop()
+			if b.over && b.bytes < mailboxMark/2 {
+				b.over, under = false, true
+			}
+			return it, under, true
+		}
+		b.arm()
+		b.come.Wait()
+	}
+}
+
+func (b *mailbox) pop() item {
+	it := b.queue[b.head]
+	b.queue[b.head] = item{}
+	b.head++
+	b.bytes -= it.cost()
+	switch {
+	case b.head == len(b.queue):
+		b.queue, b.head = b.queue[:0], 0
+		if cap(b.queue) > 1024 {
+			b.queue = nil
+		}
+	case b.head >= 1024 && b.head*2 >= len(b.queue):
+		n := copy(b.queue, b.queue[b.head:])
+		clear(b.queue[n:])
+		b.queue, b.head = b.queue[:n], 0
+	}
+	return it
+}
+
+// arm starts the time after which nothing has come, if one is wanted.
+func (b *mailbox) arm() {
+	if b.idle == nil || b.idleTimer != nil || b.suspended {
+		return
+	}
+	gen := b.idleGen
+	b.idleTimer = time.AfterFunc(b.idleAfter, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.idleGen != gen || b.idle == nil {
+			return
+		}
+		b.next = append(b.next, item{f: b.idle, what: "timeout"})
+		b.idle, b.idleTimer = nil, nil
+		b.come.Signal()
+	})
+}
+
+// disarm stops that time; it starts again when the mailbox is next idle,
+// unless idle is taken away.
+func (b *mailbox) disarm() {
+	if b.idleTimer != nil {
+		b.idleTimer.Stop()
+		b.idleTimer = nil
+	}
+	b.idleGen++
+}
+
+func (b *mailbox) setIdle(d time.Duration, f func(context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.disarm()
+	b.idle, b.idleAfter = f, d
+}
+
+func (b *mailbox) then(f func(context.Context) error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.next = append(b.next, item{f: f, what: "continue"})
+}
+
+// putBack puts items at the head of the queue, in order: a machine's postponed
+// events.
+func (b *mailbox) putBack(items []item) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range items {
+		b.bytes += items[i].cost()
+	}
+	b.queue = append(append([]item(nil), items...), b.queue[b.head:]...)
+	b.head = 0
+}
+
+func (b *mailbox) suspend(on bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.suspended = on
+	b.disarm()
+	b.come.Broadcast()
+}
+
+// waiting is the number of items in the queue.
+func (b *mailbox) waiting() (items, bytes int, dropped uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.queue) - b.head, b.bytes, b.dropped
+}

@@ -1,0 +1,150 @@
+package proc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// request is a call or a cast that has come. It is also the context of its
+// handler: it has the caller's deadline, is cancelled when the caller gives
+// up, and carries the server. What a context costs is made only when asked for.
+type request struct {
+	s       *Server
+	call    bool
+	codec   uint8
+	id      uint64
+	src     ipc.Addr
+	method  string
+	payload []byte
+	by      time.Time // zero: no limit
+
+	mu       sync.Mutex
+	inner    context.Context
+	cancel   context.CancelFunc
+	gone     bool // the caller has given up
+	answered bool
+}
+
+type keyOfServer struct{}
+type keyOfRequest struct{}
+
+// Deadline is when the caller stops waiting.
+func (r *request) Deadline() (time.Time, bool) { return r.by, !r.by.IsZero() }
+
+// Done is closed when the caller has given up.
+func (r *request) Done() <-chan struct{} { return r.context().Done() }
+
+// Err says whether the caller has given up.
+func (r *request) Err() error { return r.context().Err() }
+
+// Value finds the server and the request itself.
+func (r *request) Value(key any) any {
+	switch key {
+	case keyOfServer{}:
+		return r.s
+	case keyOfRequest{}:
+		return r
+	}
+	r.mu.Lock()
+	inner := r.inner
+	r.mu.Unlock()
+	if inner == nil {
+		return nil
+	}
+	return inner.Value(key)
+}
+
+func (r *request) context() context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.inner == nil {
+		if r.by.IsZero() {
+			r.inner, r.cancel = context.WithCancel(context.Background())
+		} else {
+			r.inner, r.cancel = context.WithDeadline(context.Background(), r.by)
+		}
+		if r.gone {
+			r.cancel()
+		}
+	}
+	return r.inner
+}
+
+// giveUp is the caller's cancel.
+func (r *request) giveUp() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = true
+	if r.cancel != nil {
+		r.cancel()
+	}
+}
+
+// claim takes the right to answer; only one has it, and only while the caller
+// waits.
+func (r *request) claim() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answered || r.gone || !r.call {
+		return false
+	}
+	r.answered = true
+	return true
+}
+
+// reply answers with a value; bytes go as they are.
+func (r *request) reply(v any) bool {
+	if !r.claim() {
+		return false
+	}
+	codec, body, err := encode(v)
+	if err != nil {
+		return r.send(ipc.Error, ipc.CodecJSON, mustJSON(&ipc.ErrorBody{Code: ipc.CodeError, Message: "encoding the reply: " + err.Error()}))
+	}
+	return r.send(ipc.Reply, codec, body)
+}
+
+// fail answers with an error.
+func (r *request) fail(body *ipc.ErrorBody) bool {
+	if !r.claim() {
+		return false
+	}
+	if body.Message == "" {
+		body.Message = body.Code
+	}
+	return r.send(ipc.Error, ipc.CodecJSON, mustJSON(body))
+}
+
+func (r *request) send(t ipc.Type, codec uint8, body []byte) bool {
+	r.s.forget(r)
+	if r.s.running.Err() != nil {
+		return false
+	}
+	m := ipc.Message{Type: t, Codec: codec, ID: r.id, Payload: body}
+	write := r.s.ch.w.Send
+	if n, _, _ := r.s.box.waiting(); n > 0 {
+		write = r.s.ch.w.Queue // more answers follow: they go in one write
+	}
+	return m.Frames(nil, func(f *ipc.Frame) error { return write(f, r.s.ch.closed) }) == nil
+}
+
+// From is the right to answer one call, now or later, from any goroutine.
+type From[Rep any] struct{ r *request }
+
+// Reply answers. It returns false when the caller is gone or has an answer.
+func (f From[Rep]) Reply(rep Rep) bool { return f.r != nil && f.r.reply(rep) }
+
+// Fail answers with an error, as a handler's.
+func (f From[Rep]) Fail(err error) bool { return f.r != nil && f.r.fail(bodyOf(err)) }
+
+// Caller is the address of whom the handler of this context works for; zero
+// outside a handler.
+func Caller(ctx context.Context) Addr {
+	if r, ok := ctx.Value(keyOfRequest{}).(*request); ok {
+		return Addr{r.src}
+	}
+	return Addr{}
+}

@@ -1,0 +1,482 @@
+package proc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// Server handles what comes over one channel: calls and casts, timers, ends of
+// monitored lives, one at a time in its mailbox. Its methods may be called from
+// Init and from handlers; Do, Go, Context and Self from anywhere.
+type Server struct {
+	ch    *channel
+	box   *mailbox
+	stats stats
+
+	mu         sync.Mutex
+	started    bool // by Serve or Attach
+	up         bool // Init has returned nil
+	methods    map[string]*method
+	info       func(context.Context, string, Raw) error
+	terminate  func(context.Context, Reason) error
+	trap       func(context.Context, Down) error
+	links      map[ipc.Addr]bool
+	calls      map[uint64]*request           // that have come and have no answer
+	beside     []func(context.Context) error // Go'd before Init has returned
+	state      *stateOf
+	machine    *machine
+	concurrent chan struct{} // nil: one at a time
+	slow       time.Duration
+
+	stopping context.Context // done when the server is to end
+	stop     context.CancelCauseFunc
+	running  context.Context // done when OnTerminate has run
+	ran      context.CancelFunc
+	result   chan error     // what the server ended with, once
+	held     []func()       // answers that go out after OnTerminate
+	wg       sync.WaitGroup // concurrent handlers
+	grace    time.Time      // when the time to end is over; zero: no limit
+}
+
+// newServer serves the channel of these pipes; it handles nothing before
+// start.
+func newServer(r io.Reader, w io.Writer) *Server {
+	s := &Server{
+		box: newMailbox(), methods: map[string]*method{}, links: map[ipc.Addr]bool{},
+		calls: map[uint64]*request{}, slow: time.Second, result: make(chan error, 1),
+	}
+	s.stopping, s.stop = context.WithCancelCause(context.Background())
+	s.running, s.ran = context.WithCancel(context.Background())
+	made := make(chan struct{}) // the reader may be faster than the assignment of s.ch
+	s.ch = newChannel(r, w, func(m *ipc.Message) { <-made; s.take(m) })
+	close(made)
+	return s
+}
+
+// fault is how a handler broke: its panic, with the stack.
+type fault struct {
+	what  string
+	stack string
+}
+
+func (f *fault) Error() string { return f.what }
+
+// run is the life of a server, in its goroutine. started gets Init's result,
+// s.result what the server ended with.
+func (s *Server) run(init Init, ready bool, started chan<- error) {
+	returned := false
+	var err error
+	defer func() {
+		if !returned {
+			s.end(&ending{reason: Reason{Abnormal, errGoexit.Error()}, err: errGoexit})
+			if err = s.finish(); !s.isUp() {
+				started <- err
+			}
+		}
+		s.result <- err
+	}()
+	err = s.live(init, ready, started)
+	returned = true
+}
+
+func (s *Server) isUp() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.up
+}
+
+func (s *Server) live(init Init, ready bool, started chan<- error) error {
+	s.watchChannel()
+	err := s.guard("init", func() error { return init(s) })
+	if err != nil {
+		s.failed(err)
+		s.ran()
+		started <- err
+		return err
+	}
+	s.mu.Lock()
+	s.up = true
+	beside := s.beside
+	s.beside = nil
+	s.mu.Unlock()
+	if ready {
+		s.ch.tell(ipc.VerbReady, ipc.Welcome{Protocol: ipc.Version, Methods: s.Methods()})
+	}
+	for _, f := range beside {
+		s.aside(f)
+	}
+	started <- nil
+	for {
+		it, under, ok := s.box.take()
+		if under {
+			s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: false})
+		}
+		if !ok {
+			break
+		}
+		if err := s.do(it); err != nil {
+			s.end(&ending{reason: Reason{Abnormal, err.Error()}, err: err})
+		}
+	}
+	return s.finish()
+}
+
+// failed tells the node that Init did not succeed, or wants to be ignored.
+func (s *Server) failed(err error) {
+	if errors.Is(err, ErrIgnore) {
+		s.ch.tell(ipc.VerbIgnore, nil)
+	} else {
+		f := ipc.Failed{Reason: bound(err.Error(), 4<<10)}
+		var broke *fault
+		if errors.As(err, &broke) {
+			f.Stack = broke.stack
+		}
+		s.ch.tell(ipc.VerbFailed, f)
+	}
+	_ = s.ch.w.Drain() // the wait status says the same to a node that is gone
+}
+
+// guard runs f and turns a panic into an error.
+func (s *Server) guard(what string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			stack := bound(string(debug.Stack()), 8<<10)
+			fmt.Fprintf(os.Stderr, "panic in %s: %v\n\n%s\n", what, v, stack)
+			err = &fault{fmt.Sprintf("panic in %s: %v", what, v), stack}
+		}
+	}()
+	return f()
+}
+
+// errKilled is the end of a server of which a test wants to see no more.
+var errKilled = errors.New("killed")
+
+// errGoexit is the end of a goroutine that somebody's runtime.Goexit unwinds.
+var errGoexit = errors.New("a handler called runtime.Goexit")
+
+// do handles one item. An error ends the server.
+func (s *Server) do(it item) error {
+	begun := time.Now()
+	if it.r == nil {
+		err := s.guard(it.what, func() error {
+			if err := it.f(s.base()); err != nil {
+				s.stats.failed.Add(1)
+				slog.Error("proc: handling "+it.what, "err", err)
+			}
+			return nil
+		})
+		if s.machine != nil && err == nil {
+			s.machine.settle()
+		}
+		return err
+	}
+	if s.concurrent == nil {
+		return s.serve(it, begun)
+	}
+	s.concurrent <- struct{}{}
+	s.wg.Go(func() {
+		err := errGoexit
+		defer func() {
+			if <-s.concurrent; err != nil {
+				s.end(&ending{reason: Reason{Abnormal, err.Error()}, err: err})
+			}
+		}()
+		err = s.serve(it, time.Now())
+	})
+	return nil
+}
+
+// serve handles a call or a cast.
+func (s *Server) serve(it item, begun time.Time) error {
+	r := it.r
+	s.mu.Lock()
+	m := s.methods[r.method]
+	s.mu.Unlock()
+	if r.call && !r.by.IsZero() && begun.After(r.by) {
+		s.stats.expired.Add(1)
+	}
+	var h handler
+	postpone := false
+	if m != nil {
+		h = m.pick(s.machine)
+	}
+	err := s.guard(r.method, func() error {
+		switch {
+		case h == nil:
+			s.unknown(r)
+		default:
+			postpone = h(r)
+		}
+		return nil
+	})
+	took := time.Since(begun)
+	s.stats.handled(took)
+	if took > s.slow && s.slow > 0 {
+		slog.Warn("proc: a slow handler", "method", r.method, "took", took)
+	}
+	if postpone && s.machine != nil {
+		s.machine.postponed = append(s.machine.postponed, it)
+	}
+	if s.machine != nil {
+		s.machine.settle()
+	}
+	return err
+}
+
+// unknown takes what no handler is for.
+func (s *Server) unknown(r *request) {
+	s.mu.Lock()
+	info := s.info
+	s.mu.Unlock()
+	switch {
+	case r.call:
+		r.fail(&ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: "no method " + r.method + didYouMean(r.method, s.Methods())})
+	case info != nil:
+		if err := info(r, r.method, r.payload); err != nil {
+			s.stats.failed.Add(1)
+			slog.Error("proc: handling info", "method", r.method, "err", err)
+		}
+	default:
+		slog.Warn("proc: a cast that nothing handles", "method", r.method)
+	}
+}
+
+// finish ends the server: OnTerminate, then the answers that wait for it, then
+// the word to the node.
+func (s *Server) finish() error {
+	e := s.box.ending()
+	s.wg.Wait()
+	ctx, cancel := s.base(), func() {}
+	if !e.by.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, e.by)
+	}
+	defer cancel()
+	s.mu.Lock()
+	terminate := s.terminate
+	s.mu.Unlock()
+	if terminate != nil && e.err != errKilled {
+		err := s.guard("OnTerminate", func() error {
+			if err := terminate(ctx, e.reason); err != nil {
+				slog.Error("proc: OnTerminate", "err", err)
+			}
+			return nil
+		})
+		if err != nil && !e.reason.Fault() {
+			e.reason, e.err = Reason{Abnormal, err.Error()}, err
+		}
+	}
+	for _, answer := range s.held {
+		answer()
+	}
+	exiting := ipc.Exiting{Reason: e.reason.Class.String(), Detail: bound(e.reason.Detail, 4<<10)}
+	var broke *fault
+	if errors.As(e.err, &broke) {
+		exiting.Stack = broke.stack
+	}
+	s.ch.tell(ipc.VerbExiting, exiting)
+	_ = s.ch.w.Drain() // a node that is gone needs no word
+	s.ran()
+	return e.err
+}
+
+// end makes the server end after what it is doing. The first reason counts.
+func (s *Server) end(e *ending) {
+	if e.by.IsZero() {
+		if d := time.Duration(s.ch.hello.Shutdown); d > 0 {
+			e.by = time.Now().Add(d)
+		}
+	}
+	s.mu.Lock()
+	if s.grace.IsZero() {
+		s.grace = e.by
+	}
+	s.mu.Unlock()
+	s.box.end(e)
+	s.stop(fmt.Errorf("proc: %s", e.reason))
+}
+
+// watchChannel ends the server when the channel does: its node is gone (GS-24).
+func (s *Server) watchChannel() {
+	go func() {
+		select {
+		case <-s.ch.closed:
+			e := &ending{reason: Reason{Shutdown, "the channel has ended"}}
+			switch {
+			case errors.Is(s.ch.err, io.ErrClosedPipe):
+				e = &ending{reason: Reason{Class: Killed}, err: errKilled}
+			case s.ch.err != nil:
+				e = &ending{reason: Reason{Abnormal, s.ch.err.Error()}, err: s.ch.err}
+			}
+			s.end(e)
+		case <-s.running.Done():
+		}
+	}()
+}
+
+// base is the context of everything in the mailbox that is no message.
+func (s *Server) base() context.Context { return s.Context(context.Background()) }
+
+// Context returns a context whose calls are this server's.
+func (s *Server) Context(ctx context.Context) context.Context {
+	return context.WithValue(ctx, keyOfServer{}, s)
+}
+
+// Self is the address of this life.
+func (s *Server) Self() Addr {
+	<-s.ch.ready
+	return Addr{s.ch.hello.Addr}
+}
+
+// Path is this worker's path; Incarnation counts its lives.
+func (s *Server) Path() string {
+	<-s.ch.ready
+	return s.ch.hello.Path
+}
+
+// Incarnation counts the lives of the path.
+func (s *Server) Incarnation() uint64 {
+	<-s.ch.ready
+	return s.ch.hello.Incarnation
+}
+
+// Stop ends the server after the running handler: OnTerminate runs, then the
+// handler's answer goes out. nil is normal, ErrShutdown an end that is no
+// fault, any other error a fault with that text. Calls that wait in the
+// mailbox get ErrDown with the reason.
+func (s *Server) Stop(why error) {
+	e := &ending{reason: reasonOf(why), err: why}
+	if errors.Is(why, ErrShutdown) {
+		e.err = nil
+	}
+	s.end(e)
+}
+
+// OnTerminate says what is to be done at the end: after Stop, after an order
+// of the supervisor, after a panic of a handler; not when the process is
+// killed. ctx ends with the shutdown time.
+func (s *Server) OnTerminate(f func(context.Context, Reason) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.terminate = f
+}
+
+// HandleInfo takes casts that nothing else handles.
+func (s *Server) HandleInfo(f func(ctx context.Context, method string, payload Raw) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.info = f
+}
+
+// later puts f into the mailbox.
+func (s *Server) later(what string, f func(context.Context) error) {
+	if ok, _ := s.box.put(item{f: f, what: what}); !ok {
+		s.stats.failed.Add(1)
+	}
+}
+
+// Do runs f in the mailbox and waits for it: for HTTP handlers and functions
+// that run beside. From a handler it returns ErrCallingSelf. When ctx ends
+// first f does not run, or runs to its end with nobody waiting.
+func (s *Server) Do(ctx context.Context, f func(context.Context) error) error {
+	if r, ok := ctx.Value(keyOfRequest{}).(*request); ok && r.s == s {
+		return ErrCallingSelf
+	}
+	done := make(chan error, 1)
+	ok, _ := s.box.put(item{what: "do", f: func(base context.Context) error {
+		if ctx.Err() == nil {
+			done <- f(s.Context(ctx))
+		}
+		return nil
+	}})
+	if !ok {
+		return &CallError{To: "itself", Method: "do", Code: ErrDown}
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.running.Done():
+		select {
+		case err := <-done:
+			return err
+		default:
+			return &CallError{To: "itself", Method: "do", Code: ErrDown}
+		}
+	}
+}
+
+// Go runs f beside the mailbox, once Init has returned. Its end, unless the
+// server is stopping, is the server's: nil is normal. ctx is done when the
+// server is to end.
+func (s *Server) Go(f func(context.Context) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.up {
+		s.beside = append(s.beside, f)
+		return
+	}
+	s.aside(f)
+}
+
+func (s *Server) aside(f func(context.Context) error) {
+	go func() {
+		err := errGoexit
+		defer func() {
+			if s.stopping.Err() == nil {
+				s.Stop(err)
+			}
+		}()
+		err = s.guard("a function beside the mailbox", func() error { return f(s.Context(s.stopping)) })
+	}()
+}
+
+// Concurrent lets n handlers run at once; their order, and what they share,
+// are then the program's own affair. For Init.
+func (s *Server) Concurrent(n int) { s.concurrent = make(chan struct{}, max(n, 1)) }
+
+// LockThread runs Init and all handlers on one OS thread. For Init.
+func (s *Server) LockThread() { runtime.LockOSThread() }
+
+// SlowAfter is how long a handler may take without a warning in the log: 1 s
+// if never called; 0 is for ever. For Init.
+func (s *Server) SlowAfter(d time.Duration) { s.slow = d }
+
+// Methods is what the server handles, sorted.
+func (s *Server) Methods() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	names := make([]string, 0, len(s.methods))
+	for name := range s.methods {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (s *Server) forget(r *request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.calls[r.id] == r {
+		delete(s.calls, r.id)
+	}
+}
+
+// bound is s, cut to n bytes.
+func bound(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}

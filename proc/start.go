@@ -1,0 +1,112 @@
+package proc
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// channelVariable names the two descriptors of the channel: "R,W", to read
+// from and to write to.
+const channelVariable = "SUPERVISE_CHANNEL"
+
+// inherited is what the environment says about a channel. It is taken before
+// main runs, so that no child of this process inherits the pipes or believes
+// that they are its own.
+var inherited = takeInherited()
+
+type inheritedPipes struct {
+	r, w int
+	err  error // ErrNotSupervised: there is none
+}
+
+func takeInherited() inheritedPipes {
+	v, ok := os.LookupEnv(channelVariable)
+	if !ok {
+		return inheritedPipes{err: ErrNotSupervised}
+	}
+	os.Unsetenv(channelVariable)
+	from, to, _ := strings.Cut(v, ",")
+	r, errR := strconv.Atoi(from)
+	w, errW := strconv.Atoi(to)
+	if errR != nil || errW != nil {
+		return inheritedPipes{err: fmt.Errorf("%w: reading %s=%q: not two descriptors", ErrNotSupervised, channelVariable, v)}
+	}
+	for _, end := range []struct{ fd, mode int }{{r, syscall.O_RDONLY}, {w, syscall.O_WRONLY}} {
+		if err := isPipe(end.fd, end.mode); err != nil {
+			return inheritedPipes{err: fmt.Errorf("%w: taking descriptor %d of %s=%s: %w", ErrNotSupervised, end.fd, channelVariable, v, err)}
+		}
+	}
+	syscall.CloseOnExec(r)
+	syscall.CloseOnExec(w)
+	return inheritedPipes{r: r, w: w}
+}
+
+var errNoPipe = errors.New("not a pipe of the right direction")
+
+// isPipe says why fd is no pipe to read from, or to write to. A variable that
+// leaked into a grandchild may name anything.
+func isPipe(fd, mode int) error {
+	var st syscall.Stat_t
+	if err := syscall.Fstat(fd, &st); err != nil {
+		return err
+	}
+	flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, uintptr(fd), syscall.F_GETFL, 0)
+	if errno != 0 {
+		return errno
+	}
+	if st.Mode&syscall.S_IFMT != syscall.S_IFIFO || int(flags)&syscall.O_ACCMODE != mode {
+		return errNoPipe
+	}
+	return nil
+}
+
+// own is the server of the process's own channel. Its reader starts when it is
+// first asked for.
+var own = sync.OnceValues(func() (*Server, error) {
+	if inherited.err != nil {
+		return nil, inherited.err
+	}
+	for _, fd := range []int{inherited.r, inherited.w} {
+		if err := syscall.SetNonblock(fd, true); err != nil {
+			return nil, fmt.Errorf("opening the channel: %w", err)
+		}
+	}
+	w := os.NewFile(uintptr(inherited.w), "channel, to the node")
+	raw, err := w.SyscallConn()
+	if err != nil {
+		return nil, fmt.Errorf("opening the channel: %w", err)
+	}
+	return newServer(os.NewFile(uintptr(inherited.r), "channel, from the node"), &pipe{w, raw}), nil
+})
+
+// pipe is the writing end of a pipe that can also be written to without
+// waiting.
+type pipe struct {
+	*os.File
+	raw syscall.RawConn
+}
+
+// TryWrite writes what there is room for.
+func (p *pipe) TryWrite(b []byte) (n int, err error) {
+	ctlErr := p.raw.Write(func(fd uintptr) bool {
+		n, err = syscall.Write(int(fd), b)
+		return true
+	})
+	n = max(n, 0)
+	switch {
+	case ctlErr != nil:
+		return n, ctlErr
+	case err == syscall.EAGAIN || err == syscall.EINTR:
+		return n, nil
+	}
+	return n, err
+}
+
+var _ ipc.TryWriter = (*pipe)(nil)

@@ -1,0 +1,60 @@
+package proc
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// stats counts what a server does.
+type stats struct {
+	in, expired, failed atomic.Uint64
+
+	mu    sync.Mutex
+	n     uint64
+	times [64]uint64 // handler times by the position of their highest bit, in ns
+}
+
+func (s *stats) handled(d time.Duration) {
+	s.mu.Lock()
+	s.n++
+	s.times[bits.Len64(uint64(max(d, 0)))%64]++
+	s.mu.Unlock()
+}
+
+// quantile is a time that this part of the handlers did not exceed, to within
+// a factor of 2.
+func (s *stats) quantile(q float64) time.Duration {
+	want, sum := uint64(q*float64(s.n)), uint64(0)
+	for i, n := range s.times {
+		if sum += n; sum > want {
+			return time.Duration(1) << i
+		}
+	}
+	return 0
+}
+
+// Statistics is the answer to $sys.statistics. Times are in seconds, and exact
+// to within a factor of 2.
+type Statistics struct {
+	In      uint64  `json:"in"`      // calls and casts that came
+	Handled uint64  `json:"handled"` //
+	Expired uint64  `json:"expired"` // handled after their caller's time
+	Failed  uint64  `json:"failed"`  // casts whose handlers returned an error
+	Dropped uint64  `json:"dropped"` // casts and calls for which the mailbox was full
+	Mailbox int     `json:"mailbox"` // items that wait
+	Bytes   int     `json:"bytes"`   // of them
+	P50     float64 `json:"p50"`     // of handlers
+	P99     float64 `json:"p99"`
+}
+
+func (s *Server) statistics() Statistics {
+	st := Statistics{In: s.stats.in.Load(), Expired: s.stats.expired.Load(), Failed: s.stats.failed.Load()}
+	st.Mailbox, st.Bytes, st.Dropped = s.box.waiting()
+	s.stats.mu.Lock()
+	defer s.stats.mu.Unlock()
+	st.Handled = s.stats.n
+	st.P50, st.P99 = s.stats.quantile(0.5).Seconds(), s.stats.quantile(0.99).Seconds()
+	return st
+}
