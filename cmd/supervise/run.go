@@ -45,10 +45,12 @@ func runTree(io *stdio, o treeOptions) int {
 		os.Unsetenv(envRoot)
 		return runRoot(o, stderr)
 	}
+	report := func(what string) { fmt.Fprintln(stderr, "supervise:", what) }
 	status, err := child.Sentinel(child.Root{
 		Args:   os.Args[1:],
 		Env:    []string{envRoot + "=1"},
-		Report: func(what string) { fmt.Fprintln(stderr, "supervise:", what) },
+		Hear:   handOn(report),
+		Report: report,
 	})
 	if err != nil {
 		fmt.Fprintln(stderr, "supervise:", err)
@@ -160,7 +162,11 @@ func (r *runner) run() int {
 	}
 	defer r.store.Close()
 	go r.obey()
-	go r.watchSentinel()
+	link := sentinelLink()
+	go r.watchSentinel(link)
+	if up := r.tellUpwards(link); up != nil {
+		defer up.Close()
+	}
 	q := r.node.Run(r.root)
 	return r.root.Conclude(q, r.node.Status(q.Child.ID))
 }
@@ -193,8 +199,7 @@ func (r *runner) obey() {
 }
 
 // watchSentinel ends the tree in order when the process above it is gone.
-func (r *runner) watchSentinel() {
-	link := os.NewFile(child.RootLink, "sentinel")
+func (r *runner) watchSentinel(link *os.File) {
 	var b [1]byte
 	for {
 		if _, err := link.Read(b[:]); err != nil {

@@ -21,13 +21,12 @@ type Root struct {
 	Env []string
 	// Containment is as in Options.
 	Containment string
+	// Hear is given each message that the root writes to RootLink, from one
+	// goroutine of its own. Nil: nobody listens.
+	Hear func(message []byte)
 	// Report is told, in a sentence, what the sentinel had to do. Nil: nobody is.
 	Report func(string)
 }
-
-// RootLink is the root's end of the pipe to its sentinel. It carries nothing:
-// its end is the sentinel's.
-const RootLink = 3
 
 // forwarded are the signals that the sentinel hands to the root.
 var forwarded = [...]os.Signal{
@@ -147,14 +146,14 @@ func describeStatus(ws syscall.WaitStatus) string {
 // spawnRoot makes the root, with this process's own input, output and errors
 // and its whole environment: all of it is the root's to read.
 func (e *Engine) spawnRoot(r Root) (*life, error) {
-	var link [2]int
-	if err := syscall.Pipe2(link[:], syscall.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("making the pipe to the root: %w", err)
+	theirs, ours, err := openRootLink()
+	if err != nil {
+		return nil, err
 	}
-	defer syscall.Close(link[0])
+	defer syscall.Close(theirs)
 	pidfd := -1
 	c := command{path: "/proc/self/exe", argv: append([]string{"supervise: /"}, r.Args...)}
-	c.attr.Files = []uintptr{0, 1, 2, RootLink: uintptr(link[0])}
+	c.attr.Files = []uintptr{0, 1, 2, RootLink: uintptr(theirs)}
 	c.attr.Env = overlay(os.Environ(), append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1"))
 	c.sys.Setsid = true
 	c.sys.PidFD = &pidfd
@@ -162,12 +161,12 @@ func (e *Engine) spawnRoot(r Root) (*life, error) {
 		c.attr.Files = append(c.attr.Files, uintptr(e.cg.lock))
 	}
 	l := &life{ref: tree.Ref{ID: "root", Incarnation: 1}, path: "/", node: true, ticks: bootTicks()}
-	var err error
 	if l.pid, err = e.forkInLeaf(&c, l); err != nil {
 		return nil, fmt.Errorf("starting the root: %w", err)
 	}
 	l.pidfd = pidfd
 	e.sole = l
+	listen(ours, r.Hear)
 	e.enter(l)
 	return l, nil
 }

@@ -16,21 +16,22 @@ const module = "github.com/supertrees/supervise"
 // floors is the plan: a package imports from lower floors only, never a
 // neighbour. docs/architecture.md says what each package is for.
 var floors = map[string]int{
-	"backoff":          0,
-	"tree":             1,
-	"ipc":              1,
-	"internal/child":   2,
-	"internal/output":  2,
-	"internal/journal": 2,
-	"proc":             2,
-	"internal/ready":   3,
-	"proc/proctest":    3,
-	"internal/sim":     3,
-	"internal/config":  3,
-	"internal/control": 3,
-	"internal/node":    4,
-	"internal/stage":   5,
-	"cmd/supervise":    6,
+	"backoff":           0,
+	"tree":              1,
+	"ipc":               1,
+	"internal/child":    2,
+	"internal/output":   2,
+	"internal/journal":  2,
+	"proc":              2,
+	"internal/ready":    3,
+	"internal/sdnotify": 3,
+	"proc/proctest":     3,
+	"internal/sim":      3,
+	"internal/config":   3,
+	"internal/control":  3,
+	"internal/node":     4,
+	"internal/stage":    5,
+	"cmd/supervise":     6,
 }
 
 // light are the packages that must not pull in what only the outside needs.

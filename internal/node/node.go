@@ -38,7 +38,8 @@ type Upstream interface {
 	Output(output.Batch)
 	Ready()
 	Failed(reason string)
-	Flush() // the node is about to wait: nothing may stay behind
+	Stopping() // the order to stop has come
+	Flush()    // the node is about to wait: nothing may stay behind
 }
 
 // Config is what a Node needs of its process.
@@ -232,6 +233,7 @@ func (n *Node) Stop() {
 		return
 	}
 	n.ordered = true
+	n.up.Stopping()
 	n.step(tree.Shutdown{})
 }
 

@@ -44,6 +44,9 @@ func (r *Root) Ready() {
 	r.ready()
 }
 
+// Stopping says that the whole tree is being stopped.
+func (r *Root) Stopping() { r.Record(r.self(journal.Stopping)) }
+
 // Failed keeps why the boot failed.
 func (r *Root) Failed(reason string) { r.failure = reason }
 

@@ -109,6 +109,9 @@ func (u *Uplink) Ready() {
 // Ignored says that the start is answered with ignore; the exit follows.
 func (u *Uplink) Ignored() { u.cast(methodIgnore, ipc.CodecNone, nil) }
 
+// Stopping has nothing to say: the parent ordered it, or sees the end.
+func (u *Uplink) Stopping() {}
+
 // Failed says why the start failed; the exit status follows.
 func (u *Uplink) Failed(reason string) {
 	u.Flush()

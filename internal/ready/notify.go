@@ -204,7 +204,7 @@ func (p *Prober) understand(l *life, text string) {
 		case "STATUS":
 			p.keepStatus(l, oneLine(value))
 		case "STOPPING":
-			if value == "1" {
+			if value == "1" && !l.ordered {
 				p.tell(l, Stopping{})
 			}
 		case "WATCHDOG":

@@ -24,6 +24,9 @@ func (w *World) Output(output.Batch) {}
 // Ready says that the node above the scenario's root runs.
 func (w *World) Ready() {}
 
+// Stopping is no part of a trace.
+func (w *World) Stopping() {}
+
 // Failed cannot be: that node has no children at first.
 func (w *World) Failed(string) {}
 
