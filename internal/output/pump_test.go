@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -240,5 +241,31 @@ func TestABatchCrossesALink(t *testing.T) {
 	}
 	if err := got.UnmarshalBinary([]byte{3, 0, 0}); err == nil {
 		t.Error("stream 3 was accepted")
+	}
+}
+
+func TestASilentChildCostsNextToNothing(t *testing.T) {
+	const children, most = 1000, 400
+	p, _ := newPump(t)
+	var before, after runtime.MemStats
+	refs := make([]tree.Ref, children)
+	paths := make([]string, children)
+	for i := range refs {
+		paths[i] = fmt.Sprintf("/child-%d", i)
+		refs[i] = tree.Ref{ID: paths[i][1:], Incarnation: 1}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i, ref := range refs {
+		if err := p.Add(ref, paths[i], -1, -1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	each := (after.HeapAlloc - before.HeapAlloc) / children
+	t.Logf("%d bytes a child", each)
+	if each > most {
+		t.Errorf("a silent child costs %d bytes, more than %d", each, most)
 	}
 }
