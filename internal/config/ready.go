@@ -127,7 +127,11 @@ func (l *loader) url(e entry) string {
 		return ""
 	}
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+	if err == nil && u.Scheme == "https" {
+		l.wrong(e, `http %q: a probe speaks plain HTTP; over TLS let a program ask: exec = ["curl", "-fsk", %q]`, s, s)
+		return ""
+	}
+	if err != nil || u.Host == "" || u.Scheme != "http" {
 		l.wrong(e, `http %q is no URL, like "http://127.0.0.1:8080/healthz"`, s)
 	}
 	return s

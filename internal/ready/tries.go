@@ -2,11 +2,9 @@ package ready
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"strconv"
 	"syscall"
 	"time"
@@ -25,9 +23,6 @@ const (
 	longestPause = time.Second
 	tryTimeout   = time.Second // of one try, where the configuration says nothing
 )
-
-// headerBound is the most of an HTTP answer that is looked at.
-const headerBound = 16 << 10
 
 // tries is the state of a proof that is looked for again and again. At most
 // one try is under way, and the next begins when nothing of it is left.
@@ -145,28 +140,8 @@ func connect(ctx context.Context, r *child.Ready) error {
 		}
 		return conn.Close()
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.HTTP, nil)
-	if err != nil {
-		return fmt.Errorf("asking %s: %w", r.HTTP, err)
-	}
-	req.Header.Set("User-Agent", "supervise")
-	client := http.Client{
-		Transport: &http.Transport{
-			DisableKeepAlives:      true,
-			MaxResponseHeaderBytes: headerBound,
-			// The question is whether it answers, not who it is; and its
-			// certificate is seldom made out to 127.0.0.1.
-			TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	answer, err := client.Do(req)
-	if err != nil {
+	if err := askHTTP(ctx, r.HTTP); err != nil {
 		return fmt.Errorf("asking %s: %w", r.HTTP, cause(err))
-	}
-	answer.Body.Close()
-	if answer.StatusCode < 200 || answer.StatusCode > 399 {
-		return fmt.Errorf("asking %s: it answered %s", r.HTTP, answer.Status)
 	}
 	return nil
 }
