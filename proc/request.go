@@ -128,7 +128,8 @@ func (r *request) send(t ipc.Type, codec uint8, body []byte) bool {
 	if n, _, _ := r.s.box.waiting(); n > 0 {
 		write = r.s.ch.w.Queue // more answers follow: they go in one write
 	}
-	return m.Frames(nil, func(f *ipc.Frame) error { return write(f, r.s.ch.closed) }) == nil
+	err := m.Frames(nil, func(f *ipc.Frame) error { return write(f, r.s.ch.closed) })
+	return err == nil && (r.by.IsZero() || time.Now().Before(r.by))
 }
 
 // From is the right to answer one call, now or later, from any goroutine.

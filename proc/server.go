@@ -61,6 +61,7 @@ func newServer(r io.Reader, w io.Writer) *Server {
 	made := make(chan struct{}) // the reader may be faster than the assignment of s.ch
 	s.ch = newChannel(r, w, func(m *ipc.Message) { <-made; s.take(m) })
 	close(made)
+	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
 	return s
 }
 
@@ -334,19 +335,16 @@ func (s *Server) Context(ctx context.Context) context.Context {
 
 // Self is the address of this life.
 func (s *Server) Self() Addr {
-	<-s.ch.ready
 	return Addr{s.ch.hello.Addr}
 }
 
 // Path is this worker's path; Incarnation counts its lives.
 func (s *Server) Path() string {
-	<-s.ch.ready
 	return s.ch.hello.Path
 }
 
 // Incarnation counts the lives of the path.
 func (s *Server) Incarnation() uint64 {
-	<-s.ch.ready
 	return s.ch.hello.Incarnation
 }
 
