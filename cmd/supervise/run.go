@@ -36,6 +36,10 @@ func runNode() int { return node.Main(stage.Admit) }
 // envRoot marks the process that runs the root, below its sentinel.
 const envRoot = "SUPERVISE_ROOT"
 
+// envRecord names a directory in which every node writes down each step of its
+// core, for a bug report that can be played again.
+const envRecord = "SUPERVISE_RECORD"
+
 // runTree is `supervise -config`: this process becomes the sentinel, and the
 // root runs below it, so that either of them may be killed and the other
 // still ends everything. It returns the exit status of the contract.
@@ -129,7 +133,7 @@ func newRunner(o treeOptions, c *config.Config, socket *control.Listener) (*runn
 	if err != nil {
 		return nil, err
 	}
-	options := node.Options{}
+	options := node.Options{Record: os.Getenv(envRecord)}
 	if socket != nil {
 		options.Env = []string{"SUPERVISE_SOCKET=" + socket.Path}
 	}

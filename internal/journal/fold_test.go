@@ -12,8 +12,8 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// tree is a store with a root, a supervisor /web and two workers that run.
-func tree(t *testing.T) *Store {
+// sample is a store with a root, a supervisor /web and two workers that run.
+func sample(t *testing.T) *Store {
 	t.Helper()
 	limit := int64(3)
 	s := &Store{}
@@ -54,7 +54,7 @@ func want(t *testing.T, s *Store, at string, state State, pid, restarts int) *No
 }
 
 func TestStatusIsTheContractsObject(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	status := 1
 	say(s, Record{Event: Exit, Path: "/web/api", Kind: "worker", Pid: 4, Incarnation: 1, Reason: "abnormal", Status: &status})
 	text, err := json.Marshal(s.Status("/"))
@@ -75,7 +75,7 @@ func TestStatusIsTheContractsObject(t *testing.T) {
 }
 
 func TestACrashIsARestart(t *testing.T) {
-	s, delay := tree(t), 0.5
+	s, delay := sample(t), 0.5
 	say(s, Record{Event: Exit, Path: "/web/api", Pid: 4, Incarnation: 1, Reason: "killed", Signal: "KILL"})
 	want(t, s, "/web/api", StateWaiting, 0, 0)
 	say(s, Record{Event: Backoff, Path: "/web/api", Incarnation: 1, Delay: &delay, Restarts: 1})
@@ -95,7 +95,7 @@ func TestACrashIsARestart(t *testing.T) {
 }
 
 func TestAStopAndAStartByHandAreNoRestart(t *testing.T) {
-	s, status := tree(t), 0
+	s, status := sample(t), 0
 	say(s, Record{Event: Stopping, Path: "/web/api", Incarnation: 1})
 	want(t, s, "/web/api", StateStopping, 4, 0)
 	say(s, Record{Event: Exit, Path: "/web/api", Incarnation: 1, Reason: "shutdown", Status: &status})
@@ -116,7 +116,7 @@ func TestAStopAndAStartByHandAreNoRestart(t *testing.T) {
 }
 
 func TestAKilledNodeTakesAllBelowItWithIt(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	say(s, Record{Event: Add, Path: "/web/extra", Kind: "worker", Restart: "temporary"},
 		Record{Event: Spawn, Path: "/web/extra", Pid: 9, Incarnation: 1},
 		Record{Event: Exit, Path: "/web", Kind: "supervisor", Pid: 2, Incarnation: 1, Reason: "killed", Signal: "KILL"})
@@ -142,7 +142,7 @@ func TestAKilledNodeTakesAllBelowItWithIt(t *testing.T) {
 }
 
 func TestAStuckChildKeepsItsPidsUntilItEnds(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	say(s, Record{Event: Stopping, Path: "/web/db"}, Record{Event: Kill, Path: "/web/db"},
 		Record{Event: Stuck, Path: "/web/db", Incarnation: 1, Pids: []int{3, 33}})
 	if n := want(t, s, "/web/db", StateStuck, 3, 0); !slices.Equal(n.Pids, []int{3, 33}) {
@@ -159,7 +159,7 @@ func TestAStuckChildKeepsItsPidsUntilItEnds(t *testing.T) {
 }
 
 func TestAnUnknownPathOrEventChangesNothing(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	before, _ := json.Marshal(s.Status("/"))
 	for _, at := range []string{"", "web", "/web/", "/../x", "//"} {
 		say(s, Record{Event: Add, Path: at, Kind: "worker"})
@@ -172,7 +172,7 @@ func TestAnUnknownPathOrEventChangesNothing(t *testing.T) {
 }
 
 func TestWhyTellsTheWholeStory(t *testing.T) {
-	s, status, delay := tree(t), 7, 1.5
+	s, status, delay := sample(t), 7, 1.5
 	say(s, Record{Event: Exit, Path: "/web/db", Incarnation: 1, Reason: "abnormal", Status: &status},
 		Record{Event: Backoff, Path: "/web/db", Incarnation: 1, Delay: &delay, Restarts: 2, Message: "restart 2 of 3"})
 	text, known := s.Why("/web/db", noon.Add(time.Second))

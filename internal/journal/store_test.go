@@ -32,7 +32,7 @@ func records(t *testing.T, s *Store, since uint64) (all []Record) {
 }
 
 func TestNumbersHaveNoGaps(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	for i, r := range records(t, s, 0) {
 		if r.Seq != uint64(i+1) {
 			t.Fatalf("record %d has number %d", i+1, r.Seq)
@@ -47,7 +47,7 @@ func TestNumbersHaveNoGaps(t *testing.T) {
 }
 
 func TestWhoFallsBehindIsTold(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	const many = 3 * MaxRecords
 	for range many {
 		say(s, Record{Event: Status, Path: "/web/db", Message: "busy"})
@@ -67,7 +67,7 @@ func TestWhoFallsBehindIsTold(t *testing.T) {
 }
 
 func TestTheRingIsBoundedInBytes(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	for range 3000 {
 		say(s, Record{Event: Warning, Path: "/", Message: strings.Repeat("x", 2*longestText)})
 	}
@@ -125,7 +125,7 @@ func TestOneWriterManyReaders(t *testing.T) {
 }
 
 func TestAwaitEndsWhenItIsTrueOrNeverWillBe(t *testing.T) {
-	s := tree(t)
+	s := sample(t)
 	running := func(at string) func(*Fold) bool {
 		return func(f *Fold) bool { _, state, _ := f.State(at); return state == StateRunning }
 	}

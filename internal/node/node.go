@@ -15,6 +15,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +56,9 @@ type Config struct {
 type Options struct {
 	// Env is added to every child's environment.
 	Env []string `json:"env,omitempty"`
+	// Record is a directory in which every node writes down the steps of its
+	// core (journal.Replay); "" is none.
+	Record string `json:"record,omitempty"`
 	// Sink is a datagram socket to which a node whose parent is gone tells
 	// what it still does; "" is none.
 	Sink string `json:"sink,omitempty"`
@@ -65,6 +70,7 @@ type Node struct {
 	subtree *child.Subtree
 	options Options
 	core    *tree.Supervisor
+	steps   *journal.Steps // nil: they are not recorded
 	engine  *child.Engine
 	pump    *output.Pump
 	prober  *ready.Prober
@@ -110,6 +116,9 @@ func New(c Config) (*Node, error) {
 		ended:   make(chan struct{}),
 		status:  make(map[string]int),
 	}
+	if err := n.record(c.Seed); err != nil {
+		return nil, err
+	}
 	pump, err := output.NewPump(func(b output.Batch) { n.up.Output(b) })
 	if err != nil {
 		return nil, fmt.Errorf("making the output pump of %s: %w", n.path, err)
@@ -118,6 +127,21 @@ func New(c Config) (*Node, error) {
 	n.prober = ready.New(host{n})
 	signal.Notify(n.signals, unix.SIGCHLD)
 	return n, nil
+}
+
+// record begins the record of the core's steps, if one is wanted. The file is
+// the process's own until it ends.
+func (n *Node) record(seed uint64) error {
+	if n.options.Record == "" {
+		return nil
+	}
+	name := fmt.Sprintf("%s-%d.steps", strings.ReplaceAll(n.path, "/", "_"), os.Getpid())
+	file, err := os.OpenFile(filepath.Join(n.options.Record, name), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return fmt.Errorf("recording the steps of %s: %w", n.path, err)
+	}
+	n.steps = journal.RecordSteps(file, n.path, n.subtree.Spec, seed)
+	return nil
 }
 
 // Post has the node's goroutine run f. It waits while the inbox is full.
@@ -180,7 +204,12 @@ func (n *Node) advance() {
 		n.events = nil
 	}
 	n.leave(e)
-	for _, a := range n.core.Step(now(), e) {
+	at := now()
+	actions := n.core.Step(at, e)
+	if n.steps != nil {
+		n.steps.Write(at, e, actions)
+	}
+	for _, a := range actions {
 		n.do(a)
 	}
 }
