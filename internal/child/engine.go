@@ -108,9 +108,6 @@ type life struct {
 // New makes the engine of this process, which becomes the subreaper of all its
 // descendants. It must be called on the main thread, locked, and once.
 func New(o Options) (*Engine, error) {
-	if unix.Gettid() != os.Getpid() {
-		return nil, fmt.Errorf("starting the process engine: this is not the main thread, and children die with the thread that made them")
-	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("becoming the reaper of the tree's processes: %w", err)
 	}

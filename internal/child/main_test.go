@@ -32,14 +32,18 @@ func TestMain(m *testing.M) {
 	signal.Notify(sigchld, syscall.SIGCHLD)
 	status := make(chan int)
 	go func() { status <- m.Run() }()
-	for {
-		select {
-		case f := <-work:
-			f()
-		case s := <-status:
-			os.Exit(max(s, leaks()))
+	go func() {
+		runtime.LockOSThread()
+		for {
+			select {
+			case f := <-work:
+				f()
+			case s := <-status:
+				os.Exit(max(s, leaks()))
+			}
 		}
-	}
+	}()
+	select {}
 }
 
 var sigchld = make(chan os.Signal, 1)
