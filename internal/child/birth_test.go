@@ -15,11 +15,9 @@ func TestAChildIsBornClean(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			var out []byte
 			var err error
-			outside(func() {
-				cmd := exec.Command("sh", "-c", `trap "" PIPE HUP INT TERM TSTP TTOU USR1; ulimit -Sn 512; umask 027; exec "$0" 7</etc/passwd 8>/dev/null`, self(t))
-				cmd.Env = append(os.Environ(), "CHILD_TEST_ROLE="+how)
-				out, err = cmd.CombinedOutput()
-			})
+			cmd := exec.Command("sh", "-c", `trap "" PIPE HUP INT TERM TSTP TTOU USR1; ulimit -Sn 512; umask 027; exec "$0" 7</etc/passwd 8>/dev/null`, self(t))
+			cmd.Env = append(os.Environ(), "CHILD_TEST_ROLE="+how)
+			out, err = cmd.CombinedOutput()
 			want := strings.Join([]string{
 				"SigBlk:\t0000000000000000",
 				"SigIgn:\t0000000000000000",

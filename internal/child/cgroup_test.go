@@ -11,7 +11,7 @@ import (
 
 func TestTheNextStartSweepsWhatADeadTreeLeft(t *testing.T) {
 	needCgroups(t)
-	onMain(t, Options{Containment: LevelCgroup}, func(living *Engine) {
+	with(t, Options{Containment: LevelCgroup}, func(living *Engine) {
 		b := start(t, living, Spawn{Ref: ref("b", 1)}, `exec sleep 1000`)
 		// A tree whose processes were all killed at once, but for a worker's.
 		dead, err := New(Options{Containment: LevelCgroup, Tree: "dead"})
@@ -37,7 +37,7 @@ func TestTheNextStartSweepsWhatADeadTreeLeft(t *testing.T) {
 
 func TestLeavesAreGoneWithTheirLives(t *testing.T) {
 	needCgroups(t)
-	onMain(t, Options{Containment: LevelCgroup}, func(e *Engine) {
+	with(t, Options{Containment: LevelCgroup}, func(e *Engine) {
 		a := start(t, e, Spawn{Ref: ref("a", 1)}, `cat /proc/self/cgroup | grep ^0:: ; mkdir "$1" 2>/dev/null; exec sleep 1000`)
 		if line := a.line(t); !strings.HasSuffix(line, "/supervise-1.a") {
 			t.Errorf("it stands in %q", line)
@@ -56,7 +56,7 @@ func TestLeavesAreGoneWithTheirLives(t *testing.T) {
 
 func TestAProcessMovedIntoALeafIsNoReasonToWaitForEver(t *testing.T) {
 	needCgroups(t)
-	onMain(t, Options{Containment: LevelCgroup}, func(e *Engine) {
+	with(t, Options{Containment: LevelCgroup}, func(e *Engine) {
 		a := start(t, e, Spawn{Ref: ref("a", 1)}, `exec sleep 1000`)
 		b := start(t, e, Spawn{Ref: ref("b", 1)}, `sleep 1000 & echo $!; wait`)
 		moved := b.pid(t) // b's child, so that no SIGCHLD tells of its end

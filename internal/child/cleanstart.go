@@ -15,7 +15,7 @@ import (
 
 // cleanStart sees to it that what this process makes begins with default signal
 // dispositions and an empty mask, whatever this process was started with
-// (nohup, a careless parent). It is called on the main thread, before anything else.
+// (nohup, a careless parent). It is called before anything else.
 //
 // An ignored signal is handled from now on, because exec makes a handled one
 // default again; the ignored ones are returned, so that this process can go on
@@ -23,7 +23,8 @@ import (
 // gives every child the mask that it was started with. So the mask is emptied
 // and the binary runs itself again, once, under the same pid.
 func cleanStart() (ignored []syscall.Signal, err error) {
-	runtime.LockOSThread()
+	runtime.LockOSThread() // the mask is the thread's
+	defer runtime.UnlockOSThread()
 	blocked, err := emptyMask()
 	if err != nil {
 		return nil, fmt.Errorf("unblocking signals: %w", err)

@@ -49,10 +49,8 @@ const (
 )
 
 // Engine makes, signals and reaps the processes of one supervisor. One
-// goroutine drives it, locked to the main thread for as long as the process
-// lives: the kernel ties a child's PDEATHSIG to the thread that made it, and
-// only the main thread never ends before the process does. No method blocks,
-// beyond the moment between fork and exec.
+// goroutine at a time drives it; it need not be locked to a thread. No method
+// blocks, beyond the moment between fork and exec.
 //
 // Everything that the process ever starts goes through its engine: Reap waits
 // for any child, so that os/exec beside it would lose its exit statuses.
@@ -62,7 +60,7 @@ type Engine struct {
 	level    string
 	whyBasic string
 	env      environment
-	devNull  int
+	spawner  *spawner
 
 	lives     map[tree.Ref]*life
 	byID      map[string]*life // the latest life of each child
@@ -84,7 +82,6 @@ type life struct {
 	ref   tree.Ref
 	path  string
 	pid   int
-	pidfd int // -1 once the main process is reaped
 	node  bool
 	leaf  string // the name of its cgroup; "" at LevelBasic
 	ticks uint64 // clock ticks since boot at its spawn
@@ -106,24 +103,19 @@ type life struct {
 }
 
 // New makes the engine of this process, which becomes the subreaper of all its
-// descendants. It must be called on the main thread, locked, and once.
+// descendants. There is one in a process.
 func New(o Options) (*Engine, error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("becoming the reaper of the tree's processes: %w", err)
 	}
-	// The umask belongs to the thread from now on, so that a child's can be
-	// set between two forks without touching the files others make meanwhile.
-	if err := unix.Unshare(unix.CLONE_FS); err != nil {
-		return nil, fmt.Errorf("giving the main thread a umask of its own: %w", err)
-	}
 	if err := closeOnExec(o.Keep); err != nil {
 		return nil, err
 	}
-	devNull, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("opening /dev/null for the children's input: %w", err)
-	}
 	children, err := openChildList()
+	if err != nil {
+		return nil, err
+	}
+	spawner, err := startSpawner()
 	if err != nil {
 		return nil, err
 	}
@@ -131,7 +123,7 @@ func New(o Options) (*Engine, error) {
 		path:    o.Path,
 		tree:    o.Tree,
 		level:   LevelBasic,
-		devNull: devNull,
+		spawner: spawner,
 		lives:   map[tree.Ref]*life{},
 		byID:    map[string]*life{},
 		byPid:   map[int]*life{},
@@ -206,14 +198,11 @@ func closeOnExec(keep []int) error {
 	}
 }
 
-// Close gives back what the engine holds. Its children live on.
+// Close gives back what the engine holds. Workers that are left die with it.
 func (e *Engine) Close() {
-	syscall.Close(e.devNull)
+	e.spawner.close()
 	syscall.Close(e.children.fd)
 	if e.cg != nil {
 		e.cg.close()
-	}
-	for _, l := range e.byPid {
-		syscall.Close(l.pidfd)
 	}
 }

@@ -80,8 +80,7 @@ func (e *Engine) dirAtFault(c *command, err error) bool {
 		return false
 	}
 	probe := *c
-	probe.path = ""
-	probe.sys.PidFD = nil
-	_, err = probe.fork()
+	probe.path, probe.files, probe.sys.UseCgroupFD = "", []int{-1}, false
+	_, err = e.spawner.fork(&probe)
 	return errors.Is(err, syscall.EACCES)
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,66 +17,46 @@ import (
 	"github.com/supertrees/supervise/tree"
 )
 
-// The engine lives on the main thread, and so do these tests: TestMain keeps
-// it, and onMain runs a test's body there.
-func init() { runtime.LockOSThread() }
-
-var work = make(chan func())
-
 func TestMain(m *testing.M) {
 	if role := os.Getenv("CHILD_TEST_ROLE"); role != "" {
 		play(role)
 		os.Exit(0)
 	}
 	signal.Notify(sigchld, syscall.SIGCHLD)
-	status := make(chan int)
-	go func() { status <- m.Run() }()
-	go func() {
-		runtime.LockOSThread()
-		for {
-			select {
-			case f := <-work:
-				f()
-			case s := <-status:
-				os.Exit(max(s, leaks()))
-			}
-		}
-	}()
-	select {}
+	before := descriptors()
+	os.Exit(max(m.Run(), leaks(before)))
 }
 
 var sigchld = make(chan os.Signal, 1)
 
-// leaks says what the tests left: no child may be alive or unreaped.
-func leaks() int {
+// leaks says what the tests left: no child may be alive or unreaped, and no
+// descriptor open but those that the runtime keeps for itself.
+func leaks(before int) int {
 	var ws syscall.WaitStatus
 	if pid, err := syscall.Wait4(-1, &ws, syscall.WNOHANG, nil); err != syscall.ECHILD {
 		fmt.Fprintf(os.Stderr, "children are left when the tests have ended: wait4 says %d, %v\n", pid, err)
 		return 1
 	}
+	const runtimes = 2 // its epoll, and the eventfd to wake it
+	if after := descriptors(); after > before+runtimes {
+		fmt.Fprintf(os.Stderr, "descriptors are left when the tests have ended: %d before, %d after\n", before, after)
+		return 1
+	}
 	return 0
 }
 
-// onMain runs the body on the main thread, with an engine of its own.
-func onMain(t *testing.T, o Options, body func(e *Engine)) {
+func descriptors() int {
+	fds, _ := os.ReadDir("/proc/self/fd")
+	return len(fds)
+}
+
+// with runs a body with an engine of its own.
+func with(t *testing.T, o Options, body func(e *Engine)) {
 	t.Helper()
-	done := make(chan struct{})
-	work <- func() {
-		defer close(done) // also when t.Fatal ends the goroutine... of the main thread: see must
-		e, err := New(o)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer func() {
-			if r := recover(); r != nil && r != errStop {
-				panic(r)
-			}
-			cleanUp(t, e)
-		}()
-		body(e)
-	}
-	<-done
+	e, err := New(o)
+	must(t, err)
+	defer cleanUp(t, e)
+	body(e)
 }
 
 // eachLevel runs a body under every level of containment.
@@ -87,7 +66,7 @@ func eachLevel(t *testing.T, body func(t *testing.T, e *Engine)) {
 			if level == LevelCgroup {
 				needCgroups(t)
 			}
-			onMain(t, Options{Containment: level}, func(e *Engine) { body(t, e) })
+			with(t, Options{Containment: level}, func(e *Engine) { body(t, e) })
 		})
 	}
 }
@@ -105,21 +84,10 @@ func needCgroups(t *testing.T) {
 	}
 }
 
-// outside runs what makes children past the engines, while none reaps.
-func outside(f func()) {
-	done := make(chan struct{})
-	work <- func() { defer close(done); f() }
-	<-done
-}
-
-var errStop = fmt.Errorf("this test is over")
-
-// must ends a test's body: t.Fatal may not be called on the main thread.
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
-		t.Error(err)
-		panic(errStop)
+		t.Fatal(err)
 	}
 }
 
@@ -157,8 +125,7 @@ func awaitUntil(t *testing.T, e *Engine, ok func() bool) []Event {
 		case <-sigchld:
 		case <-due:
 		case <-limit:
-			t.Error("waited too long")
-			panic(errStop)
+			t.Fatal("waited too long")
 		}
 	}
 }
@@ -185,8 +152,7 @@ func await[E Event](t *testing.T, e *Engine) E {
 		case <-sigchld:
 		case <-due:
 		case <-limit:
-			t.Errorf("waited too long for a %T", *new(E))
-			panic(errStop)
+			t.Fatalf("waited too long for a %T", *new(E))
 		}
 	}
 }

@@ -41,8 +41,6 @@ func (e *Engine) died(now time.Duration, l *life, x *Exited) {
 	x.Ref, x.Pid, x.Order = l.ref, l.pid, l.order
 	l.exit, l.diedAt = x, now
 	delete(e.byPid, l.pid)
-	syscall.Close(l.pidfd)
-	l.pidfd = -1
 	if l.order == Killed {
 		e.killing = slices.DeleteFunc(e.killing, func(k *life) bool { return k == l })
 	}

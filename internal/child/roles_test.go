@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -48,7 +47,6 @@ func check(err error) {
 // with a hidden descendant, and while CHILD_TEST_DEPTH lasts a node like
 // itself. It stops them in order when descriptor 3 ends, or on TERM.
 func playNode(path string) {
-	runtime.LockOSThread()
 	events := make(chan os.Signal, 16)
 	signal.Notify(events, syscall.SIGCHLD, syscall.SIGTERM)
 	e, err := New(Options{Path: path, Containment: os.Getenv("CHILD_TEST_LEVEL")})

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -42,8 +44,8 @@ var forwarded = [...]os.Signal{
 // The root is in a session of its own: Ctrl-C reaches the sentinel alone, which
 // forwards it, and no terminal can stop the root for writing to it.
 //
-// Sentinel is called first thing in main, on the main thread, and does not
-// return before the root has ended. As PID 1 it reaps orphans.
+// Sentinel is called first thing in main and does not return before the root
+// has ended. As PID 1 it reaps orphans.
 func Sentinel(r Root) (status int, err error) {
 	ignored, err := cleanStart()
 	if err != nil {
@@ -52,7 +54,7 @@ func Sentinel(r Root) (status int, err error) {
 	runtime.GOMAXPROCS(1)
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(forwarded[:], syscall.SIGCHLD)...)
-	e, err := New(Options{Containment: r.Containment, Keep: nil})
+	e, err := New(Options{Containment: r.Containment})
 	if err != nil {
 		return 1, err
 	}
@@ -107,7 +109,7 @@ func (w *watch) run(signals <-chan os.Signal) (status int) {
 }
 
 func (w *watch) forward(sig os.Signal) {
-	if sig == syscall.SIGCHLD || slices.Contains(w.ignored, sig) || w.root.pidfd < 0 {
+	if sig == syscall.SIGCHLD || slices.Contains(w.ignored, sig) || w.root.exit != nil {
 		return
 	}
 	if sig == syscall.SIGTERM || sig == syscall.SIGINT {
@@ -151,22 +153,30 @@ func (e *Engine) spawnRoot(r Root) (*life, error) {
 		return nil, err
 	}
 	defer syscall.Close(theirs)
-	pidfd := -1
-	c := command{path: "/proc/self/exe", argv: append([]string{"supervise: /"}, r.Args...)}
-	c.attr.Files = []uintptr{0, 1, 2, RootLink: uintptr(theirs)}
+	c := command{
+		path: "/proc/self/exe", argv: append([]string{"supervise: /"}, r.Args...),
+		files: []int{openOrNone(0), openOrNone(1), openOrNone(2), RootLink: theirs}, input: true,
+	}
 	c.attr.Env = overlay(os.Environ(), append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1"))
 	c.sys.Setsid = true
-	c.sys.PidFD = &pidfd
 	if e.cg != nil && e.cg.lock >= 0 { // held by both: whoever is left of the tree holds it
-		c.attr.Files = append(c.attr.Files, uintptr(e.cg.lock))
+		c.files = append(c.files, e.cg.lock)
 	}
 	l := &life{ref: tree.Ref{ID: "root", Incarnation: 1}, path: "/", node: true, ticks: bootTicks()}
 	if l.pid, err = e.forkInLeaf(&c, l); err != nil {
 		return nil, fmt.Errorf("starting the root: %w", err)
 	}
-	l.pidfd = pidfd
 	e.sole = l
 	listen(ours, r.Hear)
 	e.enter(l)
 	return l, nil
+}
+
+// openOrNone is a descriptor of this process, or -1 if it was closed when the
+// process began.
+func openOrNone(fd int) int {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil {
+		return -1
+	}
+	return fd
 }

@@ -21,7 +21,7 @@ func (e *Engine) Terminate(now time.Duration, ref tree.Ref, sig syscall.Signal, 
 	}
 	l.order, l.signal = Terminated, sig
 	l.limited, l.killAt = grace > 0, now+grace
-	if l.pidfd < 0 {
+	if l.exit != nil {
 		return nil // what it left is being killed already
 	}
 	if err := l.send(sig); err != nil {
@@ -41,7 +41,7 @@ func (e *Engine) Kill(now time.Duration, ref tree.Ref) error {
 		return nil
 	}
 	l.order, l.killed, l.killedAt = Killed, true, now
-	if l.pidfd < 0 {
+	if l.exit != nil {
 		e.end(now, l)
 		return nil
 	}
@@ -58,15 +58,23 @@ func (e *Engine) Kill(now time.Duration, ref tree.Ref) error {
 // answers ESRCH.
 func (e *Engine) Signal(ref tree.Ref, sig syscall.Signal) error {
 	l := e.lives[ref]
-	if l == nil || l.pidfd < 0 {
+	if l == nil || l.exit != nil {
 		return fmt.Errorf("sending %s to %s: %w", SignalName(sig), ref.ID, syscall.ESRCH)
 	}
 	return l.send(sig)
 }
 
-// send signals the main process through its pidfd, which cannot mean anybody else.
+// send signals the main process through a pidfd. The pid cannot mean anybody
+// else before it is reaped here, so the pidfd is opened now and not kept: a
+// descriptor less a child. Should somebody else have reaped it, this is ESRCH.
 func (l *life) send(sig syscall.Signal) error {
-	err := unix.PidfdSendSignal(l.pidfd, sig, nil, 0)
+	fd, err := unix.PidfdOpen(l.pid, 0)
+	if err == nil {
+		err = unix.PidfdSendSignal(fd, sig, nil, 0)
+		syscall.Close(fd)
+	} else if passing(err) { // no descriptor is to be had
+		err = syscall.Kill(l.pid, sig)
+	}
 	if err == nil || err == unix.ESRCH {
 		return nil
 	}

@@ -63,19 +63,13 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 		}
 		stderr = pipes[1].w
 	}
-	pidfd := -1
-	c.attr.Files = append(c.files[:0], uintptr(e.devNull), uintptr(stdout), uintptr(stderr))
-	for _, fd := range s.Files {
-		c.attr.Files = append(c.attr.Files, uintptr(fd))
-	}
-	c.sys.PidFD = &pidfd
+	c.files = append(append(c.files, -1, stdout, stderr), s.Files...)
 	l := &life{ref: s.Ref, path: s.Path, node: s.Node, ticks: bootTicks()}
 	if l.pid, err = e.forkInLeaf(c, l); err != nil {
 		pipes[0].closeReader()
 		pipes[1].closeReader()
 		return out, e.diagnose(s, c, err)
 	}
-	l.pidfd = pidfd
 	e.enter(l)
 	if s.Stdout == 0 {
 		out.Stdout = pipes[0].r
@@ -91,7 +85,7 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 // level is so.
 func (e *Engine) forkInLeaf(c *command, l *life) (pid int, err error) {
 	if e.cg == nil {
-		return c.fork()
+		return e.spawner.fork(c)
 	}
 	leaf, fd, err := e.cg.makeLeaf(l.ref.ID)
 	if err != nil {
@@ -99,7 +93,7 @@ func (e *Engine) forkInLeaf(c *command, l *life) (pid int, err error) {
 	}
 	defer syscall.Close(fd)
 	c.sys.UseCgroupFD, c.sys.CgroupFD = true, fd
-	if pid, err = c.fork(); err != nil {
+	if pid, err = e.spawner.fork(c); err != nil {
 		e.cg.remove(leaf)
 		return 0, err
 	}
@@ -119,20 +113,11 @@ func (e *Engine) enter(l *life) {
 type command struct {
 	path  string
 	argv  []string
+	files []int // the child's 0, 1, 2, …; -1 is none, and for 0 it is /dev/null
+	input bool  // files[0] counts
 	umask *uint32
 	attr  syscall.ProcAttr
 	sys   syscall.SysProcAttr
-	files [8]uintptr
-}
-
-// fork makes the process. The umask is the main thread's own: see New.
-func (c *command) fork() (pid int, err error) {
-	c.attr.Sys = &c.sys
-	if c.umask != nil {
-		old := syscall.Umask(int(*c.umask))
-		defer syscall.Umask(old)
-	}
-	return syscall.ForkExec(c.path, c.argv, &c.attr)
 }
 
 // prepare works out what is to be run, and as whom.

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAChildRunsAndItsEndIsSeen(t *testing.T) {
-	onMain(t, Options{}, func(e *Engine) {
+	with(t, Options{}, func(e *Engine) {
 		ref := tree.Ref{ID: "a", Incarnation: 7}
 		s, err := e.Spawn(Spawn{Ref: ref, Path: "/a", Process: &Process{
 			Command: []string{"sh", "-c", "echo $SUPERVISE_PATH $SUPERVISE_INCARNATION $GREETING; exit 3"},
@@ -30,7 +30,7 @@ func TestAChildRunsAndItsEndIsSeen(t *testing.T) {
 }
 
 func TestAChildIsStoppedAndKilled(t *testing.T) {
-	onMain(t, Options{}, func(e *Engine) {
+	with(t, Options{}, func(e *Engine) {
 		for _, ordered := range []Order{Terminated, Killed} {
 			ref := tree.Ref{ID: "a", Incarnation: uint64(ordered)}
 			s, err := e.Spawn(Spawn{Ref: ref, Path: "/a", Process: &Process{Command: []string{"sleep", "1000"}}})
@@ -51,7 +51,7 @@ func TestAChildIsStoppedAndKilled(t *testing.T) {
 }
 
 func TestAFailedStartNamesTheKeyAndThePlace(t *testing.T) {
-	onMain(t, Options{}, func(e *Engine) {
+	with(t, Options{}, func(e *Engine) {
 		places := map[string]string{"command": "web.toml:12:13", "dir": "web.toml:13:7", "user": "web.toml:14:8"}
 		for _, c := range []struct {
 			p    Process

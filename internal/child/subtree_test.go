@@ -104,6 +104,7 @@ func sentinel(t *testing.T, level string) (cmd *exec.Cmd, out *bufio.Reader, pid
 	pipe, err := cmd.StdoutPipe()
 	must(t, err)
 	must(t, cmd.Start())
+	t.Cleanup(func() { pipe.Close(); cmd.Process.Release() })
 	out = bufio.NewReader(pipe)
 	k := &talk{out: out}
 	for range 2 * perNode {
@@ -159,8 +160,8 @@ func rootOf(t *testing.T, sentinel int, pids []int) int {
 			return pid
 		}
 	}
-	t.Errorf("none of %v is the root", pids)
-	panic(errStop)
+	t.Fatalf("none of %v is the root", pids)
+	return 0
 }
 
 func TestARootThatDiesBeforeItListensEndedInOrder(t *testing.T) {
