@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -22,10 +21,6 @@ import (
 	"github.com/supertrees/supervise/internal/output"
 	"github.com/supertrees/supervise/internal/stage"
 )
-
-// The main goroutine stays on the main thread: the kernel ties a child's
-// parent-death signal to the thread that made it.
-func init() { runtime.LockOSThread() }
 
 // inNodeRole says whether this process is a supervisor below the root.
 func inNodeRole() bool { return child.IsNode() && os.Getenv(envRoot) == "" }
