@@ -122,7 +122,7 @@ func (c *Client) end(ctx context.Context, conn *net.UnixConn) <-chan struct{} {
 	gone := make(chan struct{})
 	pidfd := -1
 	if raw, err := conn.SyscallConn(); err == nil {
-		raw.Control(func(fd uintptr) {
+		_ = raw.Control(func(fd uintptr) {
 			if peer, err := unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED); err == nil && peer.Pid > 0 {
 				pidfd, _ = unix.PidfdOpen(int(peer.Pid), 0)
 			}
@@ -131,7 +131,7 @@ func (c *Client) end(ctx context.Context, conn *net.UnixConn) <-chan struct{} {
 	go func() {
 		defer close(gone)
 		if pidfd < 0 {
-			c.Events(ctx, 0, true, func([]byte) error { return nil })
+			_ = c.Events(ctx, 0, true, func([]byte) error { return nil })
 			return
 		}
 		defer unix.Close(pidfd)

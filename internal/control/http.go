@@ -158,17 +158,24 @@ func writeJSON(w io.Writer, status int, value any) error {
 	return err
 }
 
-// writeError answers with what went wrong.
-func writeError(w io.Writer, err error) error {
+// writeError answers with what went wrong. A client that is gone does not want
+// to know.
+func writeError(w io.Writer, err error) {
+	status, body := errorAnswer(err)
+	_ = writeJSON(w, status, body)
+}
+
+// errorAnswer puts an error into an answer.
+func errorAnswer(err error) (int, errorBody) {
 	var bad *httpError
 	var refused *Refused
 	switch {
 	case errors.As(err, &bad):
-		return writeJSON(w, bad.status, errorBody{WordBadRequest, bad.text})
+		return bad.status, errorBody{WordBadRequest, bad.text}
 	case errors.As(err, &refused):
-		return writeJSON(w, refused.status(), errorBody{refused.Word, refused.Detail})
+		return refused.status(), errorBody{refused.Word, refused.Detail}
 	}
-	return writeJSON(w, 503, errorBody{"noproc", err.Error()})
+	return 503, errorBody{"noproc", err.Error()}
 }
 
 // status is HTTP's word for a refusal.

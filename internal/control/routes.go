@@ -61,10 +61,10 @@ type call struct {
 
 // answer finds the route and serves it.
 func (s *Server) answer(conn *net.UnixConn, r *httpRequest) {
-	conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+	_ = conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 	c := &call{httpRequest: r, server: s, conn: conn}
 	if err := c.dispatch(); err != nil {
-		conn.SetWriteDeadline(time.Now().Add(sendTimeout))
+		_ = conn.SetWriteDeadline(time.Now().Add(sendTimeout))
 		writeError(conn, err)
 	}
 }
@@ -180,14 +180,14 @@ func (c *call) events() error {
 		var cancel context.CancelFunc
 		ctx, cancel = c.whileThere(ctx)
 		defer cancel()
-		c.conn.SetWriteDeadline(time.Time{})
+		_ = c.conn.SetWriteDeadline(time.Time{})
 	}
 	if _, err := c.conn.Write(responseHead(200, -1, "application/x-ndjson")); err != nil {
 		return nil // the client has gone, and there is nobody to tell
 	}
 	var buf []byte
 	for {
-		next := since
+		var next uint64
 		if buf, next = c.journal().Read(since, buf[:0]); next != since {
 			since = next
 			if _, err := c.conn.Write(buf); err != nil {
@@ -205,9 +205,9 @@ func (c *call) events() error {
 // must not read from the connection afterwards, and close it in the end.
 func (c *call) whileThere(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
-	c.conn.SetReadDeadline(time.Time{})
+	_ = c.conn.SetReadDeadline(time.Time{})
 	go func() {
-		io.Copy(io.Discard, c.conn)
+		_, _ = io.Copy(io.Discard, c.conn)
 		cancel()
 	}()
 	return ctx, cancel

@@ -22,6 +22,10 @@ const (
 	maxWaiting  = 1024 // orders given with no-wait that are not carried out yet
 )
 
+// A deadline that cannot be set, or an answer that cannot be written, is a
+// connection that is gone: its next read says so, and the errors on the way
+// are of no use to anybody.
+
 // Server answers on a socket. Whatever a client sends, or does not send or
 // read, the tree goes on.
 type Server struct {
@@ -71,7 +75,7 @@ func (s *Server) accept() {
 				return
 			}
 		case !s.admit(conn):
-			conn.SetWriteDeadline(time.Now().Add(acceptPause))
+			_ = conn.SetWriteDeadline(time.Now().Add(acceptPause))
 			writeError(conn, &Refused{Word: WordBusy, Detail: "too many connections"})
 			conn.Close()
 		default:
@@ -120,7 +124,7 @@ func (s *Server) left() {
 // serve answers one connection's one request.
 func (s *Server) serve(conn *net.UnixConn) {
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(readTimeout))
+	_ = conn.SetDeadline(time.Now().Add(readTimeout))
 	if !permitted(conn) {
 		if s.asked(conn) {
 			writeError(conn, &Refused{Word: WordNotPermitted, Detail: "this tree belongs to another user"})
@@ -128,7 +132,7 @@ func (s *Server) serve(conn *net.UnixConn) {
 		}
 		return
 	}
-	request, err := readRequest(conn, func() { io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") })
+	request, err := readRequest(conn, func() { _, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") })
 	if !s.asked(conn) {
 		return
 	}
@@ -139,10 +143,10 @@ func (s *Server) serve(conn *net.UnixConn) {
 		writeError(conn, bad)
 		drain(conn)
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		conn.SetDeadline(time.Now().Add(acceptPause))
+		_ = conn.SetDeadline(time.Now().Add(acceptPause))
 		writeError(conn, &httpError{408, "reading the request: it did not come within " + readTimeout.String()})
 	case err == nil:
-		conn.SetDeadline(time.Time{})
+		_ = conn.SetDeadline(time.Time{})
 		s.answer(conn, request)
 	}
 }
@@ -150,9 +154,9 @@ func (s *Server) serve(conn *net.UnixConn) {
 // drain takes what a client is still sending, for a short while, so that the
 // answer is not lost to a reset.
 func drain(conn *net.UnixConn) {
-	conn.CloseWrite()
-	conn.SetReadDeadline(time.Now().Add(acceptPause))
-	io.CopyN(io.Discard, conn, maxBody)
+	_ = conn.CloseWrite()
+	_ = conn.SetReadDeadline(time.Now().Add(acceptPause))
+	_, _ = io.CopyN(io.Discard, conn, maxBody)
 }
 
 // permitted says whether the peer is of our user, or root.

@@ -161,13 +161,14 @@ func TestAFloodStarvesNobody(t *testing.T) {
 }
 
 func TestTheLastLinesStayOverLives(t *testing.T) {
-	p, _ := newPump(t)
+	p, c := newPump(t)
 	for life := range uint64(3) {
 		w := add(t, p, "/w", life+1)
 		for i := range 10 {
 			fmt.Fprintf(w.out, "life %d line %d\n", life+1, i)
 		}
 		p.Close(w.ref)
+		c.wait(t, "/w 1", func(got string) bool { return strings.HasSuffix(got, fmt.Sprintf("life %d line 9\n", life+1)) })
 	}
 	last := p.Last("/w", KeptLines)
 	if len(last) != KeptLines || last[0].Text != "life 2 line 0" || last[KeptLines-1].Text != "life 3 line 9" || last[0].Incarnation != 2 {
@@ -179,11 +180,11 @@ func TestTheLastLinesStayOverLives(t *testing.T) {
 	w := add(t, p, "/w", 4)
 	for range 100 {
 		w.out.WriteString(strings.Repeat("x", 4000) + "\n")
-		p.Last("/w", 1)
 	}
 	p.Close(w.ref)
-	if r := p.recent["/w"]; r.bytes > keptTogether+keptLine || len(r.lines) > keptTogether/keptLine {
-		t.Errorf("%d lines of %d bytes are kept", len(r.lines), r.bytes)
+	c.wait(t, "/w 1", func(got string) bool { return strings.Count(got, "x") == 400_000 })
+	if kept := p.Last("/w", KeptLines); len(kept) != keptTogether/keptLine || len(kept[0].Text) != keptLine {
+		t.Errorf("%d lines of %d bytes are kept", len(kept), len(kept[0].Text))
 	}
 	p.Forget("/w")
 	if last = p.Last("/w", 20); last != nil {
@@ -202,6 +203,39 @@ func TestALineIsWaitedFor(t *testing.T) {
 	<-fired
 }
 
+func TestALineThatCameBeforeTheWatchIsSeen(t *testing.T) {
+	p, c := newPump(t)
+	w := add(t, p, "/w", 2)
+	w.out.WriteString("ready\n")
+	c.wait(t, "/w 1", exactly("ready\n"))
+	fired := make(chan struct{})
+	p.Watch(w.ref, regexp.MustCompile(`^ready$`).Match, func() { close(fired) })
+	<-fired
+	// What an earlier life has said does not count.
+	p.Close(w.ref)
+	again := add(t, p, "/w", 3)
+	p.Watch(again.ref, regexp.MustCompile(`^ready$`).Match, func() { t.Error("an earlier life's line has fired") })
+}
+
+// A sink that waits keeps whoever supervises free.
+func TestASinkThatWaitsKeepsNobodyElse(t *testing.T) {
+	entered, leave := make(chan struct{}, 10), make(chan struct{})
+	p, err := NewPump(func(Batch) { entered <- struct{}{}; <-leave })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := add(t, p, "/w", 1)
+	w.out.WriteString("one\n")
+	<-entered
+	other := add(t, p, "/other", 1)
+	p.Watch(other.ref, func([]byte) bool { return true }, func() {})
+	p.Last("/w", 1)
+	p.Close(other.ref)
+	p.Close(w.ref)
+	close(leave)
+	p.Stop()
+}
+
 func TestWhoeverWaitsForALineMayCloseTheLife(t *testing.T) {
 	p, _ := newPump(t)
 	w := add(t, p, "/w", 1)
@@ -218,9 +252,11 @@ func TestAClosedOutputCostsNothing(t *testing.T) {
 	w.err.WriteString("still here\n")
 	c.wait(t, "/w 2", exactly("still here\n"))
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if fd := p.lives[w.ref].fds[0]; fd != -1 {
-		t.Errorf("the ended pipe is still watched, as descriptor %d", fd)
+	l := p.lives[w.ref]
+	p.mu.Unlock()
+	p.Stop() // from here on the life is the test's to look at
+	if l.fds[0] != -1 {
+		t.Errorf("the ended pipe is still open, as descriptor %d", l.fds[0])
 	}
 }
 
