@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 const sleeper = `
@@ -43,9 +44,24 @@ shutdown = "infinity"
 	r.stdout.wait(t, "/stubborn | set")
 	r.cmd.Process.Signal(syscall.SIGINT)
 	r.stderr.wait(t, "asked to stop: path=/stubborn ")
-	r.cmd.Process.Signal(syscall.SIGINT)
+	r.insist(syscall.SIGINT)
 	if got := r.status(); got != 0 {
 		t.Errorf("the status is %d", got)
+	}
+}
+
+// insist goes on giving an order until the tree has ended: at the same moment
+// it is the same order still, and then it is a second one.
+func (r *running) insist(sig syscall.Signal) {
+	again := time.NewTicker(echo)
+	defer again.Stop()
+	for {
+		select {
+		case <-r.ended:
+			return
+		case <-again.C:
+			r.cmd.Process.Signal(sig)
+		}
 	}
 }
 

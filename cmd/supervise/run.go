@@ -151,7 +151,11 @@ func newRunner(o treeOptions, c *config.Config, socket *control.Listener) (*runn
 func (r *runner) run() int {
 	defer r.terminal.Close()
 	level, why := r.engine.Level()
-	r.log.Info("containment in force", "level", level, "why", why)
+	if why == "" {
+		r.log.Info("a tree begins, each child in a cgroup of its own", "config", r.config.File)
+	} else {
+		r.log.Info("a tree begins, without cgroups of its own: "+why, "config", r.config.File)
+	}
 	about := journal.Record{Name: r.config.Name, Containment: level}
 	node.Describe(&about, &r.config.Tree.Spec)
 	r.root.Introduce(about)
@@ -180,19 +184,34 @@ func (r *runner) tree() *runningTree {
 	}}
 }
 
+// echo is the time within which the same order again is the same order:
+// timeout(1) signals a process and then its group, which it is in.
+const echo = 20 * time.Millisecond
+
 // obey makes the signals of the contract orders to the node.
 func (r *runner) obey() {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	var last os.Signal
+	var at time.Time
 	for s := range signals {
+		name := child.SignalName(s.(syscall.Signal))
 		switch s {
 		case syscall.SIGTERM, syscall.SIGINT:
-			r.log.Info("asked to end", "signal", child.SignalName(s.(syscall.Signal)))
+			if s == last && time.Since(at) < echo {
+				continue
+			}
+			if last == nil {
+				r.log.Info("asked to end: stopping all children, the last one first", "signal", name)
+			} else {
+				r.log.Warn("asked to end again: killing what is left, in the same order", "signal", name)
+			}
+			last, at = s, time.Now()
 			r.node.Post(r.node.Stop)
 		case syscall.SIGQUIT:
 			node.PrintStacks()
 		default:
-			r.log.Warn("nothing to do on this signal: the configuration is read once, at the start", "signal", child.SignalName(s.(syscall.Signal)))
+			r.log.Warn("this signal changes nothing: the configuration is read once, at the start", "signal", name)
 		}
 	}
 }

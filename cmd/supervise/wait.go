@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -12,6 +13,14 @@ import (
 )
 
 var waitGoals = []string{control.ForUp, control.ForReady, control.ForDown}
+
+// treePatience is how long a tree is waited for that does not answer yet, if
+// nothing else is said: a script starts one in the background and goes on.
+const treePatience = 5 * time.Second
+
+// treeTry is how often such a tree is looked for. There is nothing to be woken
+// by: its socket may come in any of several directories, some not there yet.
+const treeTry = 20 * time.Millisecond
 
 // waitCommand waits for a state.
 type waitCommand struct {
@@ -26,7 +35,8 @@ func (c *waitCommand) About() about {
 		args:    "PATH",
 		summary: "wait until a child is up, ready or down",
 		details: "up: its process exists. ready: it is running, as its readiness says. down: it has no process, and none will be tried; " +
-			"when the tree ends, all of it is down. With -timeout, status 124 says that the time ran out.",
+			"when the tree ends, all of it is down. The tree itself is waited for, too, where it is only just being started: " +
+			"within -timeout, or else for " + treePatience.String() + ". With -timeout, status 124 says that the time ran out.",
 	}
 }
 
@@ -45,22 +55,51 @@ func (c *waitCommand) Run(ctx context.Context, io *stdio, words []string) error 
 	if !slices.Contains(waitGoals, c.goal) {
 		return usage("wait", "-for %q is none of %s%s", c.goal, strings.Join(waitGoals, ", "), didYouMean(c.goal, waitGoals))
 	}
-	query := url.Values{"for": {c.goal}}
-	if err := addTimeout("wait", query, c.timeout); err != nil {
-		return err
+	if c.timeout < 0 {
+		return usage("wait", "-timeout %v is negative", c.timeout)
 	}
-	client, err := c.client(io)
+	answer, err := c.wait(ctx, io, path)
 	if err != nil {
-		return err
-	}
-	var answer control.Answer
-	if err := client.Get(ctx, "wait", path, query, &answer); err != nil {
 		return fmt.Errorf("waiting for %s to be %s: %w", path, c.goal, err)
 	}
 	if c.json {
 		return printJSON(io, answer)
 	}
 	return nil
+}
+
+// wait waits for the tree to answer, and then for what it is to say.
+func (c *waitCommand) wait(ctx context.Context, io *stdio, path string) (answer control.Answer, err error) {
+	patience := treePatience
+	if c.timeout > 0 {
+		patience = c.timeout
+	}
+	ticker := time.NewTicker(treeTry)
+	defer ticker.Stop()
+	for began := time.Now(); ; {
+		query := url.Values{"for": {c.goal}}
+		if c.timeout > 0 {
+			query.Set("timeout", max(c.timeout-time.Since(began), 0).String())
+		}
+		client, err := c.client(io)
+		if err == nil {
+			err = client.Get(ctx, "wait", path, query, &answer)
+		}
+		switch {
+		case !errors.Is(err, control.ErrNoTree) && !errors.Is(err, control.ErrNone):
+			return answer, err
+		case time.Since(began) < patience:
+		case c.timeout > 0:
+			return answer, &control.Refused{Word: control.WordTimeout, Detail: err.Error()}
+		default:
+			return answer, err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return answer, ctx.Err()
+		}
+	}
 }
 
 // addTimeout puts a timeout into a query; 0 is none.

@@ -63,7 +63,7 @@ func Sentinel(r Root) (status int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	w := watch{engine: e, root: root, report: r.Report, began: time.Now()}
+	w := watch{engine: e, root: root, report: r.Report, began: time.Now(), terminal: hasTerminal()}
 	for _, sig := range ignored {
 		w.ignored = append(w.ignored, sig)
 	}
@@ -78,6 +78,8 @@ type watch struct {
 	began   time.Time
 	ignored []os.Signal // ignored when this process began (nohup): not forwarded
 	ended   os.Signal   // the last TERM or INT that was forwarded
+
+	terminal bool // there was a controlling terminal in the beginning
 }
 
 func (w *watch) run(signals <-chan os.Signal) (status int) {
@@ -108,9 +110,15 @@ func (w *watch) run(signals <-chan os.Signal) (status int) {
 	}
 }
 
+// forward hands a signal to the root. A HUP because the terminal went away is
+// an order to end; any other HUP is not.
 func (w *watch) forward(sig os.Signal) {
 	if sig == syscall.SIGCHLD || slices.Contains(w.ignored, sig) || w.root.exit != nil {
 		return
+	}
+	if sig == syscall.SIGHUP && w.terminal && !hasTerminal() {
+		w.say("the terminal is gone: ending the tree in order")
+		sig = syscall.SIGTERM
 	}
 	if sig == syscall.SIGTERM || sig == syscall.SIGINT {
 		w.ended = sig
@@ -118,6 +126,16 @@ func (w *watch) forward(sig os.Signal) {
 	if err := w.root.send(sig.(syscall.Signal)); err != nil {
 		w.say("%v", err)
 	}
+}
+
+// hasTerminal says whether this process has a controlling terminal.
+func hasTerminal() bool {
+	fd, err := syscall.Open("/dev/tty", syscall.O_RDWR|syscall.O_NOCTTY|syscall.O_NONBLOCK|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return false
+	}
+	syscall.Close(fd)
+	return true
 }
 
 // status is what this process ends with. A root that dies of the TERM or INT

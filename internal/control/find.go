@@ -55,6 +55,9 @@ func Claim(flag, config, name string, getenv func(string) string) (l *Listener, 
 // not just one.
 var ErrWhich = errors.New("which tree is meant")
 
+// ErrNone is an ErrWhich of a client that has found no tree at all.
+var ErrNone = fmt.Errorf("%w: none answers", ErrWhich)
+
 // Find is the socket that a client means: what flag says, else
 // SUPERVISE_SOCKET, else config, else the only one that answers in the runtime
 // directories.
@@ -74,7 +77,7 @@ func Find(flag, config string, getenv func(string) string) (string, error) {
 	}
 	switch len(live) {
 	case 0:
-		return "", fmt.Errorf("finding %w: none answers under %s; name its socket with -socket", ErrWhich, strings.Join(directories(getenv), ", "))
+		return "", fmt.Errorf("finding %w under %s; name its socket with -socket", ErrNone, strings.Join(directories(getenv), ", "))
 	case 1:
 		return live[0], nil
 	}

@@ -10,12 +10,40 @@ import (
 	"github.com/supertrees/supervise/internal/journal"
 )
 
-// logRecord writes a record into the program's own log, in words that one
-// reader of the log understands: what happened, to whom, why, what comes next.
-func logRecord(log hclog.Logger, r *journal.Record) {
+// narrator writes records into the program's own log, in words that one reader
+// of the log understands: what happened, to whom, why, what comes next. It
+// remembers who was told to stop, because an end that was asked for needs no
+// comment.
+type narrator struct {
+	log     hclog.Logger
+	ordered map[string]bool // paths that were asked to stop and are not at rest yet
+	ending  map[string]bool // supervisors that gave up
+}
+
+func newNarrator(log hclog.Logger) *narrator {
+	return &narrator{log: log, ordered: make(map[string]bool), ending: make(map[string]bool)}
+}
+
+// tell writes one record.
+func (t *narrator) tell(r *journal.Record) {
 	text, level := sentence(r)
-	if text == "" {
-		return
+	switch r.Event {
+	case journal.Spawn:
+		delete(t.ordered, r.Path)
+		delete(t.ending, r.Path)
+	case journal.Stopping, journal.Kill:
+		t.ordered[r.Path] = true
+	case journal.GiveUp:
+		t.ending[r.Path] = true
+	case journal.Exit:
+		text, level = exitSentence(r, t.ordered[r.Path])
+		delete(t.ending, r.Path)
+	case journal.Down, journal.Remove:
+		if t.ordered[r.Path] || t.ending[Parent(r.Path)] {
+			level = hclog.Debug
+		}
+		delete(t.ordered, r.Path)
+		delete(t.ending, r.Path)
 	}
 	args := []any{"path", r.Path}
 	if r.Pid != 0 {
@@ -24,7 +52,7 @@ func logRecord(log hclog.Logger, r *journal.Record) {
 	if r.Incarnation != 0 {
 		args = append(args, "incarnation", r.Incarnation)
 	}
-	log.Log(level, text, args...)
+	t.log.Log(level, text, args...)
 }
 
 // sentence is what a record says, and how loudly.
@@ -36,12 +64,10 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 		return "process started, not up yet", hclog.Debug
 	case journal.Start:
 		return r.Kind + " is up", hclog.Info
-	case journal.Exit:
-		return exitSentence(r)
 	case journal.Backoff:
 		return backoffSentence(r), hclog.Info
 	case journal.GiveUp:
-		return fmt.Sprintf("gives up: restarting %s would be more than %s; its children are stopped and it ends, for its parent to decide", r.Child, limit(r)), hclog.Error
+		return giveUpSentence(r), hclog.Error
 	case journal.Failed:
 		return "start failed: " + r.Error, hclog.Error
 	case journal.Ignore:
@@ -49,11 +75,11 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 	case journal.Stopping:
 		return "asked to stop", hclog.Info
 	case journal.Kill:
-		return "killed: it did not end in its shutdown time, or is to be killed at once", hclog.Warn
+		return "killing it: its shutdown time is over, or it has none", hclog.Warn
 	case journal.Stuck:
 		return fmt.Sprintf("stuck: killed, and still there are the processes %v; it is not started again before they are gone", r.Pids), hclog.Error
 	case journal.Down:
-		return "down: nothing starts it again by itself", hclog.Info
+		return "stays down: its restart type asks for no restart", hclog.Info
 	case journal.Remove:
 		return "forgotten: its spec is gone", hclog.Info
 	case journal.Report:
@@ -66,35 +92,56 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 	return strings.TrimSpace(r.Event + " " + r.Message), hclog.Info
 }
 
-// exitSentence tells an end. A clean one is no news to worry about.
-func exitSentence(r *journal.Record) (string, hclog.Level) {
+// exitSentence tells an end. One that was asked for, or a clean one, is no news
+// to worry about.
+func exitSentence(r *journal.Record, ordered bool) (string, hclog.Level) {
 	how := "ended"
 	switch {
 	case r.Signal != "":
-		how = "ended by signal " + r.Signal
+		how += " by signal " + r.Signal
 	case r.Status != nil:
-		how = fmt.Sprintf("ended with status %d", *r.Status)
+		how += fmt.Sprintf(" with status %d", *r.Status)
 	}
-	level := hclog.Info
-	if r.Reason == "abnormal" || r.Reason == "killed" {
+	subject, level := r.Kind, hclog.Info
+	if r.Path == "/" {
+		subject = "the whole tree"
+	}
+	text := subject + " " + how
+	switch {
+	case ordered && r.Reason == "shutdown":
+		text = subject + " has stopped as asked: " + how
+	case ordered && r.Reason == "killed":
+		text += ", as it had to be killed"
+	case r.Reason == "abnormal" || r.Reason == "killed":
+		text += ": " + r.Reason
 		level = hclog.Warn
+	default:
+		text += ": " + r.Reason
 	}
-	text := r.Kind + " " + how + ": " + r.Reason
 	if r.Message != "" {
 		text += ", " + r.Message
 	}
 	if len(r.Pids) > 0 {
-		text += fmt.Sprintf("; it left the processes %v, which were killed", r.Pids)
+		text += fmt.Sprintf("; it left the processes %v, which were ended", r.Pids)
 	}
 	return text, level
 }
 
+// giveUpSentence says what an escalation is, where it happens.
+func giveUpSentence(r *journal.Record) string {
+	next := "it stops its children and ends, for its own supervisor to start it again"
+	if r.Path == "/" {
+		next = "nobody is above it, so it stops its children and the tree ends"
+	}
+	return fmt.Sprintf("gives up: to restart %s would be more than %s; %s", r.Child, limit(r), next)
+}
+
 func backoffSentence(r *journal.Record) string {
 	if r.Delay == nil || *r.Delay == 0 {
-		return "restarted at once"
+		return "restarting at once"
 	}
 	wait := time.Duration(*r.Delay * float64(time.Second)).Round(time.Millisecond)
-	return fmt.Sprintf("next try in %v", wait)
+	return fmt.Sprintf("restarting in %v", wait)
 }
 
 // limit reads as OTP's intensity: "3 restarts in 5s".
@@ -103,5 +150,9 @@ func limit(r *journal.Record) string {
 	if r.Intensity != nil {
 		n = *r.Intensity
 	}
-	return fmt.Sprintf("%d restarts in %ds", n, r.Period)
+	times := "restarts"
+	if n == 1 {
+		times = "restart"
+	}
+	return fmt.Sprintf("%d %s in %d s", n, times, r.Period)
 }

@@ -15,7 +15,7 @@ import (
 // are made of, the program's log, and the terminal that children's lines go to.
 type Root struct {
 	store    *journal.Store
-	log      hclog.Logger
+	log      *narrator
 	terminal *output.Writer
 	ready    func()
 	failure  string // why the boot failed
@@ -23,13 +23,13 @@ type Root struct {
 
 // NewRoot makes the root's upstream. ready is called once, when the whole tree runs.
 func NewRoot(store *journal.Store, log hclog.Logger, terminal *output.Writer, ready func()) *Root {
-	return &Root{store: store, log: log, terminal: terminal, ready: ready}
+	return &Root{store: store, log: newNarrator(log), terminal: terminal, ready: ready}
 }
 
 // Record puts a record into the journal and the log.
 func (r *Root) Record(rec journal.Record) {
 	r.store.Append(rec)
-	logRecord(r.log, &rec)
+	r.log.tell(&rec)
 }
 
 // Flush has nothing to do: the journal has every record at once.
