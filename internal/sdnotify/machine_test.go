@@ -91,7 +91,7 @@ func (m *machine) furnish() {
 	m.write("units/supervise.service.d/test.conf", strings.Join([]string{
 		"[Unit]", "DefaultDependencies=no", "[Service]", "ExecStart=",
 		"ExecStart=" + binary + " -config " + filepath.Join(m.dir, "tree.toml"),
-		"Environment=PATH=" + os.Getenv("PATH"), "WatchdogSec=2", "RestartSec=0", "",
+		"Environment=PATH=" + os.Getenv("PATH"), "WatchdogSec=5", "RestartSec=0", "",
 	}, "\n"))
 	m.gate = m.fifo("gate")
 	go m.listen(m.fifo("events"))
