@@ -29,6 +29,11 @@ func main() {
 	os.Exit(run(io, os.Args[1:]))
 }
 
+// outliveReaders makes a write to a standard output or error whose reader is
+// gone an error, and not the end of the process, as it should be for a tree. A
+// handler is not inherited, so children get their SIGPIPE as ever.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
+
 // run does what the words of a command line say, and returns the exit status.
 func run(io *stdio, args []string) int {
 	err := dispatch(io, args)

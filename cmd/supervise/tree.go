@@ -47,5 +47,6 @@ func (o *treeOptions) run(io *stdio) error {
 		return (&checkCommand{}).check(io, o.config)
 	}
 	io.plain(o.noColor)
+	outliveReaders()
 	return exit(runTree(io, *o))
 }

@@ -234,6 +234,15 @@ func TestAStandardOutputThatIsFullOrGone(t *testing.T) {
 		r := launch(t, `
 name = "noisy"
 [[child]]
+name = "warned-of"
+strategy = "one_for_one"
+restart = "transient"
+intensity = 1
+period = "5s"
+  [[child.child]]
+  name = "a"
+  command = ["sleep", "1000"]
+[[child]]
 name = "flood"
 command = "while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy; echo e >&2; done"
 `, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = out, out })
