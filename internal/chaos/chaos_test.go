@@ -389,6 +389,9 @@ func (w *world) replay() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
+		if info, err := f.Stat(); err == nil && info.Size() == 0 {
+			continue // killed before its first step
+		}
 		if _, err := journal.Replay(f); err != nil {
 			w.t.Error(err)
 		}

@@ -3,6 +3,7 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -100,7 +101,7 @@ func Replay(r io.Reader) (*tree.Supervisor, error) {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, 64<<10), maxStep)
 	if !lines.Scan() {
-		return nil, fmt.Errorf("replaying a record: it is empty: %w", lines.Err())
+		return nil, fmt.Errorf("replaying a record: %w", cmp.Or(lines.Err(), io.ErrUnexpectedEOF))
 	}
 	var from origin
 	if err := json.Unmarshal(lines.Bytes(), &from); err != nil {
