@@ -33,6 +33,9 @@ func (t *narrator) tell(r *journal.Record) {
 		delete(t.ending, r.Path)
 	case journal.Stopping, journal.Kill:
 		t.ordered[r.Path] = true
+		if r.Path == "/" {
+			level = hclog.Debug // whoever gave the order has told of it
+		}
 	case journal.GiveUp:
 		t.ending[r.Path] = true
 	case journal.Exit:
@@ -55,6 +58,9 @@ func (t *narrator) tell(r *journal.Record) {
 	t.log.Log(level, text, args...)
 }
 
+// orderedToStop is the error of a start that an order to stop has ended.
+const orderedToStop = "shutdown"
+
 // sentence is what a record says, and how loudly.
 func sentence(r *journal.Record) (string, hclog.Level) {
 	switch r.Event {
@@ -69,6 +75,9 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 	case journal.GiveUp:
 		return giveUpSentence(r), hclog.Error
 	case journal.Failed:
+		if r.Error == orderedToStop {
+			return "its start is broken off: the order to stop came before it was up", hclog.Info
+		}
 		return "start failed: " + r.Error, hclog.Error
 	case journal.Ignore:
 		return "answered its start with ignore: it stays down", hclog.Info

@@ -1,0 +1,106 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// play is this test binary as a worker: "$E2E_PLAY play ROLE" in a
+// configuration.
+func play(role string, args []string) int {
+	switch role {
+	case "report":
+		return report()
+	case "stubborn":
+		return stubborn()
+	case "whole":
+		return longLine()
+	}
+	fmt.Fprintln(os.Stderr, "there is no role", role)
+	return 2
+}
+
+// selfReport is what a worker finds itself to be.
+type selfReport struct {
+	Pid      int
+	Env      []string
+	Dir      string
+	Uid, Gid int
+	Groups   []int
+	Umask    string
+	Fds      map[string]string
+	Blocked  string
+	Ignored  string
+	Group    int // its process group
+	Stdin    string
+	Args     []string
+}
+
+// report prints what this process is, and waits for its end.
+func report() int {
+	dir, _ := os.Getwd()
+	groups, _ := os.Getgroups()
+	r := selfReport{
+		Pid: os.Getpid(), Env: os.Environ(), Dir: dir, Uid: os.Getuid(), Gid: os.Getgid(), Groups: groups,
+		Fds: map[string]string{}, Group: syscall.Getpgrp(), Args: os.Args,
+		Umask: field("Umask"), Blocked: field("SigBlk"), Ignored: field("SigIgn"),
+	}
+	r.Stdin, _ = os.Readlink("/proc/self/fd/0")
+	fds, _ := filepath.Glob("/proc/self/fd/*")
+	for _, fd := range fds {
+		// What the runtime opens for itself, and the directory that Glob had
+		// open, are not inherited.
+		to, err := os.Readlink(fd)
+		if err == nil && !strings.HasPrefix(to, "anon_inode:") && !strings.HasPrefix(to, "/proc/") && !strings.HasPrefix(to, "/sys/fs/cgroup/") {
+			r.Fds[filepath.Base(fd)] = to
+		}
+	}
+	text, err := json.Marshal(r)
+	if err != nil {
+		return 1
+	}
+	fmt.Println("report", string(text))
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	<-end
+	return 0
+}
+
+// field is a line of /proc/thread-self/status, as this process was started.
+func field(name string) string {
+	status, _ := os.ReadFile("/proc/thread-self/status")
+	for line := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// stubborn hears every order to stop and does not follow it.
+func stubborn() int {
+	orders := make(chan os.Signal, 16)
+	signal.Notify(orders, syscall.SIGTERM, syscall.SIGINT)
+	fmt.Println("nothing stops me")
+	for s := range orders {
+		fmt.Println("heard", s)
+	}
+	return 0
+}
+
+// longLine prints 10 MB without a newline, and a little more behind it.
+func longLine() int {
+	piece := strings.Repeat("x", 1<<20)
+	for range 10 {
+		if _, err := os.Stdout.WriteString(piece); err != nil {
+			return 1
+		}
+	}
+	fmt.Print("\nand the end")
+	return 0
+}
