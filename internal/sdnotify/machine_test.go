@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -176,16 +177,14 @@ func (m *machine) listen(events *os.File) {
 	}
 }
 
-// said waits for a worker's line.
-func (m *machine) said(what string) {
+// said waits until workers have said all of this, in whatever order.
+func (m *machine) said(what ...string) {
 	m.t.Helper()
 	limit := time.After(patience)
-	for {
+	for len(what) > 0 {
 		select {
 		case line := <-m.events:
-			if line == what {
-				return
-			}
+			what = slices.DeleteFunc(what, func(w string) bool { return w == line })
 		case <-limit:
 			m.t.Fatalf("no worker said %q", what)
 		}
@@ -254,7 +253,7 @@ func (m *machine) processes() []string {
 // root is the pid, inside the machine, of the tree's root: the sentinel's child.
 func (m *machine) root() string {
 	m.t.Helper()
-	out, err := m.run("cat", fmt.Sprintf("/proc/%s/task/%[1]s/children", m.show("MainPID")))
+	out, err := m.run("/bin/sh", "-c", `cat /proc/$0/task/*/children`, m.show("MainPID"))
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -32,8 +32,7 @@ func TestUnderSystemd(t *testing.T) {
 
 func becomesActive(m *machine) {
 	m.systemctl("start", "--no-block", "supervise")
-	m.said("plain up")
-	m.said("slow up")
+	m.said("plain up", "slow up")
 	m.shows("StatusText", "1 running, 2 starting") // slow, and its supervisor, which is up when slow is
 	if is := m.show("ActiveState"); is != "activating" {
 		m.t.Errorf("while a worker is not ready the unit is %s", is)
