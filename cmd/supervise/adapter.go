@@ -15,6 +15,7 @@ import (
 type runningTree struct {
 	node    *node.Node
 	journal *journal.Store
+	writer  *output.Writer
 	info    control.Info
 }
 
@@ -23,6 +24,9 @@ func (t *runningTree) Journal() *journal.Store { return t.journal }
 
 // Info says what is running.
 func (t *runningTree) Info() control.Info { return t.info }
+
+// Tap collects what children print from now on.
+func (t *runningTree) Tap(wants func(string) bool) *output.Tap { return t.writer.Tap(wants) }
 
 // Do carries out a verb; the two neighbours have the same words for them.
 func (t *runningTree) Do(ctx context.Context, r control.Request) (control.Answer, error) {

@@ -23,7 +23,10 @@ type fakeTree struct {
 }
 
 func (f *fakeTree) Journal() *journal.Store { return &f.store }
-func (f *fakeTree) Info() control.Info      { return control.Info{Name: "shop"} }
+func (f *fakeTree) Tap(wants func(string) bool) *output.Tap {
+	return output.NewWriter(-1, -1, [2]bool{}).Tap(wants)
+}
+func (f *fakeTree) Info() control.Info { return control.Info{Name: "shop"} }
 
 func (f *fakeTree) Do(_ context.Context, r control.Request) (control.Answer, error) {
 	f.asked = append(f.asked, r)
@@ -229,6 +232,8 @@ func TestWhyAndLogs(t *testing.T) {
 	says(t, env, 0, "Its last lines:\n  listening\n  oh\n", "", "why", "/web/api")
 	says(t, env, 0, "listening\noh\n", "", "logs", "/db")
 	says(t, env, 0, "/db | listening\n", "", "logs", "/db", "/web/api")
+	says(t, env, 0, "/web/api | oh\n", "", "logs")
+	says(t, env, 1, "", "not_found", "logs", "/db", "/nobody")
 }
 
 func TestAWrongCommandLine(t *testing.T) {
@@ -241,7 +246,7 @@ func TestAWrongCommandLine(t *testing.T) {
 	says(t, env, 64, "", "is none of", "-config", "x", "-log-level", "loud")
 	says(t, env, 64, "", "is none of", "-config", "x", "-log-format", "xml")
 	says(t, env, 64, "", "do not go with", "-check", "status")
-	for _, command := range []string{"stop", "signal", "why", "wait", "logs", "check", "completion", "add"} {
+	for _, command := range []string{"stop", "signal", "why", "wait", "check", "completion", "add"} {
 		says(t, env, 64, "", "takes", command)
 	}
 	says(t, env, 64, "", "takes no words", "shutdown", "now")

@@ -2,26 +2,27 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/url"
-	"strconv"
 
 	"github.com/supertrees/supervise/internal/control"
 	"github.com/supertrees/supervise/internal/output"
 )
 
-// logsCommand prints the last lines of children.
+// logsCommand prints what children print.
 type logsCommand struct {
 	target
-	lines uint64
+	follow bool
+	lines  uint64
 }
 
 func (c *logsCommand) About() about {
 	return about{
 		name:    "logs",
-		args:    "PATH...",
-		summary: "print the last lines that a child printed",
-		details: fmt.Sprintf("The last %d lines of every child are kept, over all its lives. "+
+		args:    "[PATH...]",
+		summary: "print the last lines that children printed",
+		details: fmt.Sprintf("Of a supervisor, those of all below it; without a PATH, of the whole tree. The last %d lines of every child are kept, over all its lives. "+
 			"Everything that children print goes to the standard output and error of the running tree, where a logger can take it.", output.KeptLines),
 	}
 }
@@ -29,23 +30,30 @@ func (c *logsCommand) About() about {
 // Flags declares how much is wanted.
 func (c *logsCommand) Flags(f *flags) {
 	c.lines = output.KeptLines
-	f.UintVar(&c.lines, "n", "N", fmt.Sprintf("so many lines, at most %d", output.KeptLines))
+	f.BoolVar(&c.follow, "f", "go on with what they print, until the tree ends")
+	f.UintVar(&c.lines, "n", "N", fmt.Sprintf("so many lines of each child, at most %d", output.KeptLines))
 }
 
-// Run asks for each path's lines.
+// Run asks for each path's lines, or follows them all.
 func (c *logsCommand) Run(ctx context.Context, io *stdio, words []string) error {
-	if len(words) == 0 {
-		return usage("logs", "logs takes a PATH")
+	paths := make([]string, len(words))
+	for i, word := range words {
+		paths[i] = nodePath(word)
+	}
+	if len(paths) == 0 {
+		paths = []string{"/"}
 	}
 	client, err := c.client(io)
 	if err != nil {
 		return err
 	}
-	for _, word := range words {
-		path := nodePath(word)
+	c.lines = min(c.lines, output.KeptLines)
+	if c.follow {
+		return client.FollowLogs(ctx, paths, c.lines, func(line []byte) error { return c.print(io, line) })
+	}
+	for _, path := range paths {
 		var answer control.Lines
-		query := url.Values{"n": {strconv.FormatUint(min(c.lines, output.KeptLines), 10)}}
-		if err := client.Get(ctx, "logs", path, query, &answer); err != nil {
+		if err := client.Get(ctx, "logs", path, url.Values{"n": {fmt.Sprint(c.lines)}}, &answer); err != nil {
 			return fmt.Errorf("reading the last lines of %s: %w", path, err)
 		}
 		if c.json {
@@ -54,17 +62,40 @@ func (c *logsCommand) Run(ctx context.Context, io *stdio, words []string) error 
 			}
 			continue
 		}
-		for _, l := range answer.Lines {
-			front := ""
-			if len(words) > 1 {
-				front = io.paint(output.Colour(path), path+" |") + " "
-			}
-			if _, err := fmt.Fprintln(io.out, front+l.Text); err != nil {
+		for i := range answer.Lines {
+			if err := printLine(io, &answer.Lines[i], len(paths) > 1 || answer.Lines[i].Path != path); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// print prints a line of those that are followed.
+func (c *logsCommand) print(io *stdio, line []byte) error {
+	if c.json {
+		_, err := io.out.Write(append(line, '\n'))
+		return err
+	}
+	var l control.TapLine
+	if err := json.Unmarshal(line, &l); err != nil {
+		return fmt.Errorf("reading a line: %w", err)
+	}
+	if l.PathLine == nil {
+		_, err := fmt.Fprintf(io.out, "--- %d lines dropped ---\n", l.Dropped)
+		return err
+	}
+	return printLine(io, l.PathLine, true)
+}
+
+// printLine prints a child's line, with its path in front if that is not clear.
+func printLine(io *stdio, l *output.PathLine, path bool) error {
+	front := ""
+	if path {
+		front = io.paint(output.Colour(l.Path), l.Path+" |") + " "
+	}
+	_, err := fmt.Fprintln(io.out, front+l.Text)
+	return err
 }
 
 // printLines shows the last lines of a child below something else about it.

@@ -179,7 +179,7 @@ func (r *runner) tree() *runningTree {
 	if err != nil {
 		file = r.config.File
 	}
-	return &runningTree{node: r.node, journal: r.store, info: control.Info{
+	return &runningTree{node: r.node, journal: r.store, writer: r.terminal, info: control.Info{
 		Version: version, Name: r.config.Name, Pid: os.Getpid(), Config: file, Started: time.Now().UTC(),
 	}}
 }

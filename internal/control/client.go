@@ -13,6 +13,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,8 +21,12 @@ import (
 // ErrNoTree says that no tree answers at a socket.
 var ErrNoTree = errors.New("no running tree answers")
 
-// maxLine is the longest line that a client takes from a stream of records.
-const maxLine = 1 << 20
+// The bounds of a client.
+const (
+	maxLine   = 1 << 20 // bytes of one line of a stream
+	busyWait  = 10 * time.Second
+	busyPause = 10 * time.Millisecond
+)
 
 // Client asks the tree behind a socket. Its methods may be called from many
 // goroutines; each call is a connection of its own. Their errors are a
@@ -71,7 +76,20 @@ func (c *Client) Events(ctx context.Context, since uint64, follow bool, yield fu
 	if follow {
 		query.Set("follow", "1")
 	}
-	answer, err := c.send(ctx, "GET", "events", "", query, nil)
+	return c.stream(ctx, "events", "", query, yield)
+}
+
+// FollowLogs calls yield with each line that the children at and below some
+// paths have printed and will print, as a TapLine in JSON, until the tree has
+// ended. n is how many of the kept lines of each come first.
+func (c *Client) FollowLogs(ctx context.Context, paths []string, n uint64, yield func(line []byte) error) error {
+	query := url.Values{"follow": {"1"}, "n": {strconv.FormatUint(n, 10)}, "path": paths[1:]}
+	return c.stream(ctx, "logs", paths[0], query, yield)
+}
+
+// stream reads an answer line by line.
+func (c *Client) stream(ctx context.Context, route, path string, query url.Values, yield func(line []byte) error) error {
+	answer, err := c.send(ctx, "GET", route, path, query, nil)
 	if err != nil {
 		return err
 	}
@@ -182,19 +200,28 @@ func (c *Client) send(ctx context.Context, method, route, path string, query url
 	return answer, nil
 }
 
+// dial opens a connection. While others fill the socket's backlog it tries again.
 func (c *Client) dial(ctx context.Context) (*net.UnixConn, error) {
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", c.Socket)
-	if err == nil {
-		return conn.(*net.UnixConn), nil
+	end := time.Now().Add(busyWait)
+	for {
+		conn, err := dialer.DialContext(ctx, "unix", c.Socket)
+		switch {
+		case err == nil:
+			return conn.(*net.UnixConn), nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errors.Is(err, os.ErrPermission):
+			return nil, &Refused{Word: WordNotPermitted, Detail: "opening " + c.Socket}
+		case !errors.Is(err, unix.EAGAIN) || time.Now().After(end):
+			return nil, fmt.Errorf("asking %s: %w (%v)", c.Socket, ErrNoTree, cause(err))
+		}
+		select {
+		case <-time.After(busyPause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
 	}
-	if errors.Is(err, os.ErrPermission) {
-		return nil, &Refused{Word: WordNotPermitted, Detail: "opening " + c.Socket}
-	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	return nil, fmt.Errorf("asking %s: %w (%v)", c.Socket, ErrNoTree, cause(err))
 }
 
 // broken is a connection that ended in the middle.

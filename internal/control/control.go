@@ -28,6 +28,9 @@ type Tree interface {
 	// A path that is not there, or whose supervisor is not, is a *Refused.
 	Output(ctx context.Context, path string, n int) ([]output.Line, error)
 
+	// Tap collects what the children of these paths print from now on.
+	Tap(wants func(path string) bool) *output.Tap
+
 	// Info says what is running.
 	Info() Info
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/internal/output"
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -225,8 +226,34 @@ func TestWhyAndLogsShowTheLastLines(t *testing.T) {
 	if err := c.Get(t.Context(), "logs", "/web", url.Values{"n": {"1"}}, &l); err != nil || len(l.Lines) != 1 || l.Lines[0].Text != "hello" {
 		t.Errorf("logs: %+v, %v", l, err)
 	}
+	if err := c.Get(t.Context(), "logs", "/", nil, &l); err != nil || len(l.Lines) != 2 || l.Lines[1].Path != "/web" {
+		t.Errorf("logs of all: %+v, %v", l, err)
+	}
 	if err := c.Get(t.Context(), "logs", "/nobody", nil, &l); word(err) != "not_found" {
 		t.Errorf("logs of nobody: %v", err)
+	}
+}
+
+func TestLogsAreFollowed(t *testing.T) {
+	f, c := serve(t)
+	enough := errors.New("enough")
+	var seen []string
+	err := c.FollowLogs(t.Context(), []string{"/", "/web"}, 20, func(line []byte) error {
+		var l TapLine
+		if err := json.Unmarshal(line, &l); err != nil {
+			return err
+		}
+		seen = append(seen, l.Path+" "+l.Text)
+		if len(seen) == 2 {
+			f.writer.Output(output.Batch{Path: "/web", Stream: output.Stdout, Lines: []byte("and more\n")})
+		}
+		if len(seen) == 3 {
+			return enough
+		}
+		return nil
+	})
+	if !errors.Is(err, enough) || seen[0] != "/web hello" || seen[2] != "/web and more" {
+		t.Errorf("followed %q, %v", seen, err)
 	}
 }
 

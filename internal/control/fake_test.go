@@ -14,15 +14,17 @@ import (
 // fake is a tree without processes: its verbs write the records that a node
 // would have sent.
 type fake struct {
-	store journal.Store
+	store  journal.Store
+	writer *output.Writer
 
 	mu    sync.Mutex
 	asked []Request
 	do    func(context.Context, Request) (Answer, error) // nil: ok
 }
 
-func (f *fake) Journal() *journal.Store { return &f.store }
-func (f *fake) Info() Info              { return Info{Version: "test", Name: "shop", Pid: 1} }
+func (f *fake) Journal() *journal.Store                 { return &f.store }
+func (f *fake) Tap(wants func(string) bool) *output.Tap { return f.writer.Tap(wants) }
+func (f *fake) Info() Info                              { return Info{Version: "test", Name: "shop", Pid: 1} }
 
 func (f *fake) Do(ctx context.Context, r Request) (Answer, error) {
 	f.mu.Lock()
@@ -71,7 +73,8 @@ func (f *fake) ends(path string) {
 // serve starts a fake tree with a root and a worker /web, and a server for it.
 func serve(t *testing.T) (*fake, *Client) {
 	t.Helper()
-	f := &fake{}
+	f := &fake{writer: output.NewWriter(-1, -1, [2]bool{})}
+	t.Cleanup(f.writer.Close)
 	f.say(journal.Record{Event: journal.Add, Path: "/", Kind: "supervisor", Name: "shop"},
 		journal.Record{Event: journal.Start, Path: "/", Kind: "supervisor", Pid: 1, Incarnation: 1},
 		journal.Record{Event: journal.Add, Path: "/web", Kind: "worker", Restart: "permanent"})

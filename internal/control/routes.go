@@ -3,11 +3,9 @@ package control
 import (
 	"cmp"
 	"context"
-	"errors"
 	"io"
 	"net"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,10 +13,6 @@ import (
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/output"
 )
-
-// outputWait is how long an explanation waits for a node's last lines: a node
-// that is stopped must not keep back what the root knows by itself.
-const outputWait = 2 * time.Second
 
 // Route is one line of what /v1 answers.
 type Route struct {
@@ -37,7 +31,8 @@ func routes() []Route {
 		{"GET", "/v1/status/PATH", "the state of a node with all below it; no PATH: of the whole tree", (*call).status},
 		{"GET", "/v1/paths", "every path of the tree, in start order", (*call).paths},
 		{"GET", "/v1/events", "one record a line; since=N: only those after number N; follow=1: and those to come", (*call).events},
-		{"GET", "/v1/logs/PATH", "the last lines that a child printed; n=N: so many", (*call).logs},
+		{"GET", "/v1/logs/PATH", "the last lines that a child, or all below a supervisor, printed; n=N: so many of each; " +
+			"follow=1: then those to come, one a line, also of path=PATH…", (*call).logs},
 		{"GET", "/v1/why/PATH", "why a node is in its state, in a paragraph", (*call).why},
 		{"GET", "/v1/wait/PATH", "for=up|ready|down: answers when it is so; timeout=5s", (*call).wait},
 		{"POST", "/v1/start/PATH", "start a child that is down (restart_child)", (*call).order},
@@ -113,7 +108,7 @@ func (c *call) status() error {
 	}
 	answer := NodeStatus{Node: n}
 	if n.Children == nil {
-		answer.Output, _ = c.lines(output.KeptLines)
+		answer.Output, _ = c.lines(c.node, output.KeptLines)
 	}
 	return writeJSON(c.conn, 200, answer)
 }
@@ -130,39 +125,8 @@ func (c *call) why() error {
 	if !known {
 		return &Refused{Word: "not_found", Detail: "there is no " + c.node}
 	}
-	lines, _ := c.lines(output.KeptLines)
+	lines, _ := c.lines(c.node, output.KeptLines)
 	return writeJSON(c.conn, 200, Explanation{c.node, text, lines})
-}
-
-// Lines is the answer of /v1/logs.
-type Lines struct {
-	Path  string        `json:"path"`
-	Lines []output.Line `json:"lines"`
-}
-
-func (c *call) logs() error {
-	n := output.KeptLines
-	if text := c.query.Get("n"); text != "" {
-		var err error
-		if n, err = strconv.Atoi(text); err != nil || n < 0 {
-			return badRequest("reading n=%.40q: it is no number of lines", text)
-		}
-	}
-	lines, err := c.lines(n)
-	if err != nil {
-		return err
-	}
-	return writeJSON(c.conn, 200, Lines{c.node, slices.Concat([]output.Line{}, lines)})
-}
-
-func (c *call) lines(n int) ([]output.Line, error) {
-	ctx, cancel := context.WithTimeout(c.server.ctx, outputWait)
-	defer cancel()
-	lines, err := c.server.tree.Output(ctx, c.node, n)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return nil, &Refused{Word: WordTimeout, Detail: "the supervisor of " + c.node + " does not answer"}
-	}
-	return lines, err
 }
 
 // events writes records as they are, and never knows what they say.

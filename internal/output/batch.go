@@ -55,8 +55,8 @@ func (b *Batch) UnmarshalBinary(data []byte) error {
 
 // Line is one of the last lines of a child.
 type Line struct {
-	At          time.Time `json:"at"`          // when it was read, UTC
-	Stream      Stream    `json:"stream"`      // 1 stdout, 2 stderr
-	Incarnation uint64    `json:"incarnation"` // the life that printed it
-	Text        string    `json:"text"`        // without its newline; a long line is cut
+	At          time.Time `json:"at"`                    // when it was read, UTC
+	Stream      Stream    `json:"stream"`                // 1 stdout, 2 stderr
+	Incarnation uint64    `json:"incarnation,omitempty"` // the life that printed it
+	Text        string    `json:"text"`                  // without its newline; a long line is cut
 }

@@ -28,6 +28,9 @@ const (
 type Writer struct {
 	out, err *queue
 	colour   [2]bool
+
+	mu   sync.Mutex
+	taps map[*Tap]struct{}
 }
 
 // NewWriter starts a writer on two descriptors, which stay the caller's.
@@ -42,6 +45,7 @@ func (w *Writer) Output(b Batch) {
 	if b.Stream == Stderr {
 		q, colour = w.err, w.colour[1]
 	}
+	w.tap(b)
 	q.push(b.Lines, prefix(b.Path, colour), true)
 }
 

@@ -3,6 +3,7 @@ package output
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -133,5 +134,31 @@ func TestANonblockingOutputIsWaitedFor(t *testing.T) {
 	got, _ := io.ReadAll(r)
 	if string(got) != strings.ReplaceAll(text, "0123456789abcde", " | 0123456789abcde") {
 		t.Errorf("%d bytes came", len(got))
+	}
+}
+
+func TestATapSeesWhatItWants(t *testing.T) {
+	_, file := pipe(t)
+	w := NewWriter(int(file.Fd()), int(file.Fd()), [2]bool{})
+	defer w.Close()
+	tap := w.Tap(func(path string) bool { return path == "/a" })
+	w.Output(Batch{"/b", Stdout, []byte("no\n")})
+	w.Output(Batch{"/a", Stderr, []byte("one\ntwo\n")})
+	lines, dropped, err := tap.Next(t.Context())
+	if err != nil || dropped != 0 || len(lines) != 2 || lines[1].Text != "two" || lines[1].Path != "/a" || lines[1].Stream != Stderr {
+		t.Errorf("the tap has %+v, %d dropped, %v", lines, dropped, err)
+	}
+	flood := bytes.Repeat([]byte("0123456789abcde\n"), maxTap/16)
+	w.Output(Batch{"/a", Stdout, flood})
+	w.Output(Batch{"/a", Stdout, flood})
+	if lines, dropped, _ = tap.Next(t.Context()); len(lines) != maxTap/16 || dropped != maxTap/16 {
+		t.Errorf("of a flood there are %d lines, and %d dropped", len(lines), dropped)
+	}
+	tap.Close()
+	w.Output(Batch{"/a", Stdout, []byte("late\n")})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if lines, _, err := tap.Next(ctx); err == nil {
+		t.Errorf("a closed tap has %+v", lines)
 	}
 }
