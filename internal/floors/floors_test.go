@@ -25,6 +25,7 @@ var floors = map[string]int{
 	"proc":              2,
 	"internal/ready":    3,
 	"internal/sdnotify": 3,
+	"internal/board":    3,
 	"proc/proctest":     3,
 	"internal/sim":      3,
 	"internal/config":   3,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
+	"github.com/supertrees/supervise/ipc"
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -53,12 +54,6 @@ func (n *Node) spawn(a tree.Spawn) {
 	subtree := n.supervisor(id)
 	if subtree != nil {
 		order.Node = true
-		link, err := newDownlink(&order)
-		if err != nil {
-			n.spawnFailed(l, err)
-			return
-		}
-		l.link = link
 	} else {
 		l.worker = n.worker(id)
 		order.Process = l.worker
@@ -68,10 +63,12 @@ func (n *Node) spawn(a tree.Spawn) {
 			return
 		}
 	}
-	spawned, err := n.engine.Spawn(order)
-	if l.link != nil {
-		l.link.closeTheirs()
+	if err := n.connect(l, &order); err != nil {
+		n.spawnFailed(l, err)
+		return
 	}
+	spawned, err := n.engine.Spawn(order)
+	l.port.CloseTheirs()
 	if err != nil {
 		n.spawnFailed(l, err)
 		return
@@ -82,9 +79,9 @@ func (n *Node) spawn(a tree.Spawn) {
 		n.emit(journal.Record{Event: journal.Warning, Path: l.path, Pid: l.pid, Message: err.Error()})
 	}
 	n.emitLife(journal.Spawn, ref)
-	if l.link != nil {
+	if subtree != nil {
 		n.forgetBelow(subtree)
-		l.link.run(n, l, n.hello(subtree))
+		n.greet(l, subtree)
 	}
 	n.step(tree.Started{Ref: ref})
 	n.watch(l)
@@ -100,8 +97,8 @@ func (n *Node) env(program uint64) []string {
 
 // spawnFailed tells the core that there is no process, and why.
 func (n *Node) spawnFailed(l *life, err error) {
-	if l.link != nil {
-		l.link.close()
+	if l.port != nil {
+		n.board.End(l.port, ipc.Down{Reason: tree.ReasonAbnormal.String(), Detail: err.Error()})
 	}
 	n.prober.Forget(l.ref)
 	var start *child.StartError
@@ -117,6 +114,8 @@ func (n *Node) terminate(a tree.Terminate) {
 	}
 	n.emitLife(journal.Stopping, a.Ref)
 	n.prober.Stop(a.Ref)
+	l.ordered = true
+	n.orderStop(l, tree.ReasonShutdown.String(), a.Time)
 	sig := syscall.SIGTERM
 	if l.worker != nil {
 		sig = l.worker.Signal()
@@ -128,6 +127,7 @@ func (n *Node) terminate(a tree.Terminate) {
 func (n *Node) kill(l *life) {
 	n.emitLife(journal.Kill, l.ref)
 	n.prober.Stop(l.ref)
+	l.ordered = true
 	n.sent(l, n.engine.Kill(now(), l.ref))
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/supertrees/supervise/internal/board"
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/tree"
@@ -15,12 +16,14 @@ type life struct {
 	path    string
 	kind    tree.Kind
 	pid     int
-	worker  *child.Process // of a worker
-	link    *downlink      // of a node
-	ignored bool           // it answered ignore
-	failure string         // what it said of its failed start
-	ended   *child.Exited  // it is gone, and its link may still hold words of it
-	last    journal.Record // told when the core is told of its end
+	worker  *child.Process // nil: it is a node
+	port    *board.Port
+	said    said                    // over its channel
+	asked   map[uint64]func(Answer) // who waits for an answer of this node
+	ordered bool                    // its supervisor has decided that it ends
+	failure string                  // what it said of its failed start
+	ended   *child.Exited           // it is gone, and its probe may not be
+	last    journal.Record          // told when the core is told of its end
 }
 
 // reap asks the engine what ended.
@@ -28,8 +31,13 @@ func (n *Node) reap() {
 	for _, e := range n.engine.Reap(now()) {
 		switch e := e.(type) {
 		case child.MainExited:
-			// The life ends when nothing of it is left; until then this is
-			// only a hint, and nothing follows from it.
+			// The life ends when nothing of it is left. But nobody answers there
+			// any more.
+			if l := n.life(e.Ref); l != nil {
+				n.board.Drain(l.port)
+				n.read()
+				n.board.Cut(l.port, l.down(l.reason(e.Status, e.Order)))
+			}
 		case child.Exited:
 			if l := n.life(e.Ref); l != nil {
 				l.ended = &e
@@ -57,29 +65,27 @@ func (n *Node) life(ref tree.Ref) *life {
 // bury hands a death to the core, once everything that the dead one said has
 // been read and nothing of its probe is left.
 func (n *Node) bury(l *life) {
-	if l.link != nil && !l.link.drained {
-		return
-	}
+	n.board.Drain(l.port)
+	n.read()
 	n.pump.Close(l.ref)
 	if !n.prober.Drain(l.ref) {
 		return
 	}
-	if l.link != nil {
-		l.link.close()
-	}
-	reason := child.Reason(l.ended.Status, l.ended.Order, l.worker, l.link != nil)
+	reason := l.reason(l.ended.Status, l.ended.Order)
+	n.board.End(l.port, l.down(reason))
+	l.unanswered()
 	if l.failure == "" {
 		l.failure = n.unready(l, reason)
 	}
 	n.prober.Forget(l.ref)
-	if l.ignored && reason != tree.ReasonAbnormal {
+	if l.said.ignored && reason != tree.ReasonAbnormal {
 		l.last = journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation}
 		n.step(tree.Ignored{Ref: l.ref})
 		return
 	}
 	l.last = journal.Record{
 		Event: journal.Exit, Path: l.path, Kind: l.kind.String(), Pid: l.pid,
-		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers,
+		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers, Message: l.detail(),
 	}
 	setStatus(&l.last, l.ended.Status)
 	n.keepStatus(l, reason)

@@ -2,175 +2,134 @@ package node
 
 import (
 	"encoding/json"
-	"fmt"
-	"os"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/supertrees/supervise/internal/board"
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
-	"github.com/supertrees/supervise/internal/output"
 	"github.com/supertrees/supervise/ipc"
 	"github.com/supertrees/supervise/tree"
 )
 
-// A link is the pair of pipes between a node and its parent. Down it go the
-// hello and requests; up come records, output, readiness and answers. An order
-// to stop is a TERM, so that an operator and a parent say it in the same way,
-// and the parent's end is the end of the pipe.
+// A link is the pair of pipes between a node and its parent; the board moves
+// what goes over it. Down it go the hello and requests; up come records,
+// output, readiness and answers. An order to stop is a TERM, so that an operator
+// and a parent say it in the same way, and the parent's end is the end of the pipe.
 
-// linkQueue bounds what a node has for one child node and that node has not
-// read yet; a request over it is refused as busy.
-const linkQueue = 256
+// The bounds of what a node has asked of one child node, which may be stopped
+// or busy: answers that are owed, and bytes that it has not read. A request
+// over them is refused as busy.
+const (
+	linkAsked  = 256
+	linkQueued = ipc.MaxMessage
+)
 
 // The methods on a link between nodes, beside those of the protocol.
 const (
-	methodHello   = "$hello"   // down: the subtree to run
-	methodReady   = "$ready"   // up: the whole subtree runs
-	methodIgnore  = "$ignore"  // up: its start is answered with ignore
-	methodFailed  = "$failed"  // up: why it does not
-	methodEvent   = "$event"   // up: an array of records
-	methodOutput  = "$output"  // up: a batch of lines
-	methodRequest = "$request" // down: a Request, answered by an Answer
+	methodHello   = ipc.VerbHello  // down: the subtree to run
+	methodReady   = ipc.VerbReady  // up: the whole subtree runs
+	methodIgnore  = ipc.VerbIgnore // up: its start is answered with ignore
+	methodFailed  = ipc.VerbFailed // up: why it does not
+	methodEvent   = ipc.VerbEvent  // up: an array of records
+	methodOutput  = ipc.VerbOutput // up: a batch of lines
+	methodRequest = "$request"     // down: a Request, answered by an Answer
 )
 
 // hello is the first message down a link: what the new node is to run.
 type hello struct {
 	Subtree *child.Subtree `json:"subtree"`
 	Options Options        `json:"options"`
+	Addr    ipc.Addr       `json:"addr"` // of the node, as its parent's child
 }
 
-// downlink is the parent's side of a link. Only its reader and its writer run
-// beside the node's goroutine, and they end with the pipes.
-type downlink struct {
-	conn    *ipc.Conn
-	read    *os.File
-	write   *os.File
-	theirs  [2]int
-	out     chan ipc.Message
-	asked   map[uint64]func(Answer)
-	lastID  uint64
-	drained bool // everything that the node ever wrote has been handled
-}
-
-// newDownlink makes the pipes; the node's own ends are named in its spawn order.
-func newDownlink(order *child.Spawn) (*downlink, error) {
-	var down, up [2]int
-	if err := unix.Pipe2(down[:], unix.O_CLOEXEC); err != nil {
-		return nil, fmt.Errorf("making the link of %s: %w", order.Path, err)
-	}
-	if err := unix.Pipe2(up[:], unix.O_CLOEXEC); err != nil {
-		unix.Close(down[0])
-		unix.Close(down[1])
-		return nil, fmt.Errorf("making the link of %s: %w", order.Path, err)
-	}
-	d := &downlink{
-		read:   pollable(up[0], "link up"),
-		write:  pollable(down[1], "link down"),
-		theirs: [2]int{down[0], up[1]},
-		out:    make(chan ipc.Message, linkQueue),
-		asked:  make(map[uint64]func(Answer)),
-	}
-	d.conn = ipc.NewConn(d.read, d.write, ipc.MaxMessage)
-	order.Files = d.theirs[:]
-	return d, nil
-}
-
-// pollable hands a descriptor to the netpoller, so that waiting on it costs no thread.
-func pollable(fd int, name string) *os.File {
-	unix.SetNonblock(fd, true)
-	return os.NewFile(uintptr(fd), name)
-}
-
-// closeTheirs closes the node's ends in this process, once the node has them.
-func (d *downlink) closeTheirs() {
-	unix.Close(d.theirs[0])
-	unix.Close(d.theirs[1])
-}
-
-// run starts the link's reader and writer with the hello.
-func (d *downlink) run(n *Node, l *life, h hello) {
-	payload, err := json.Marshal(h)
-	if err != nil {
-		panic("writing a hello: " + err.Error()) // its types hold nothing that JSON lacks
-	}
-	d.out <- ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: methodHello, Payload: payload}
-	go d.writeAll()
-	go d.readAll(n, l)
-}
-
-// writeAll sends what is queued, until the link is closed. An error is the
-// node's end, which its reader sees too.
-func (d *downlink) writeAll() {
-	for m := range d.out {
-		if d.conn.Send(m) != nil {
-			d.write.Close()
-			for range d.out {
-			}
-			return
-		}
-	}
-	d.write.Close()
-}
-
-// readAll hands what the node says to the goroutine that owns the state.
-// Output goes up from here: it changes nothing that the node decides by.
-func (d *downlink) readAll(n *Node, l *life) {
-	for {
-		m, err := d.conn.Receive()
-		if err != nil {
-			break
-		}
-		if m.Method == methodOutput {
-			var b output.Batch
-			if b.UnmarshalBinary(m.Payload) == nil {
-				n.up.Output(b)
-			}
-			continue
-		}
-		n.Post(func() { n.hear(l, m) })
-	}
-	n.Post(func() {
-		d.drained = true
-		if l.ended != nil {
-			n.bury(l)
-		}
-	})
-}
-
-// close ends the link, from the node's goroutine. Who waits for an answer gets none.
-func (d *downlink) close() {
-	for _, answer := range d.asked {
-		answer(refused("noproc"))
-	}
-	d.asked = nil
-	close(d.out)
-	d.read.Close()
+// greet tells a new node what it is to run.
+func (n *Node) greet(l *life, s *child.Subtree) {
+	h := n.hello(s)
+	h.Addr = l.port.Addr()
+	n.board.Send(l.port, ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: methodHello, Payload: encode(h)})
 }
 
 // ask sends a request down and has answer called, on the node's goroutine, once.
-func (d *downlink) ask(r Request, answer func(Answer)) {
-	payload, err := json.Marshal(r)
-	if err != nil {
-		answer(refused("badarg"))
+func (n *Node) ask(l *life, r Request, answer func(Answer)) {
+	if len(l.asked) >= linkAsked || n.board.Queued(l.port) > linkQueued {
+		answer(refused("busy"))
 		return
 	}
-	d.lastID++
-	m := ipc.Message{Type: ipc.Call, Codec: ipc.CodecJSON, ID: d.lastID, Method: methodRequest, Payload: payload}
-	select {
-	case d.out <- m:
-		d.asked[d.lastID] = answer
-	default:
-		answer(refused("busy"))
+	id := n.board.Send(l.port, ipc.Message{Type: ipc.Call, Codec: ipc.CodecJSON, Method: methodRequest, Payload: encode(r)})
+	if l.asked == nil {
+		l.asked = make(map[uint64]func(Answer))
+	}
+	l.asked[id] = answer
+}
+
+// read handles everything that the board has for this node, in order also
+// where what it handles makes it read again.
+func (n *Node) read() {
+	n.news = append(n.news, n.board.Take()...)
+	for len(n.news) > 0 {
+		news := n.news[0]
+		n.news = n.news[1:]
+		n.heed(news)
+	}
+	n.news = nil
+}
+
+// heed handles one piece of news.
+func (n *Node) heed(news board.News) {
+	switch news := news.(type) {
+	case board.Own:
+		if news.From == n.board.Parent() {
+			n.hearParent(&news.Message)
+		} else if l := lifeAt(news.From); l != nil {
+			n.hear(l, &news.Message)
+		}
+	case board.Request:
+		n.requested(&news)
+	case board.Cascade:
+		if l := lifeAt(news.From); l != nil {
+			n.cascade(l, news.Detail)
+		}
+	case board.Ended:
+		if news.From == n.board.Parent() {
+			n.ParentGone()
+		} else if l := lifeAt(news.From); l != nil {
+			n.unheard(l, &news)
+		}
 	}
 }
 
+// lifeAt is the life at the end of a link; nil for the parent and for clients.
+func lifeAt(p *board.Port) *life {
+	if p == nil {
+		return nil
+	}
+	l, _ := p.Data.(*life)
+	return l
+}
+
+// hearParent handles one message of the parent.
+func (n *Node) hearParent(m *ipc.Message) {
+	if m.Method != methodRequest {
+		return
+	}
+	id := m.ID
+	answer := func(a Answer) {
+		n.up.Flush() // what happened comes before the answer that tells of it
+		n.board.Up(ipc.Message{Type: ipc.Reply, Codec: ipc.CodecJSON, ID: id, Payload: encode(a)})
+	}
+	var r Request
+	if err := json.Unmarshal(m.Payload, &r); err != nil {
+		answer(refused("badarg"))
+		return
+	}
+	n.Handle(r, answer)
+}
+
 // hear handles one message of a child node.
-func (n *Node) hear(l *life, m ipc.Message) {
+func (n *Node) hear(l *life, m *ipc.Message) {
 	switch {
 	case m.Type == ipc.Reply:
-		if answer := l.link.asked[m.ID]; answer != nil {
-			delete(l.link.asked, m.ID)
+		if answer := l.asked[m.ID]; answer != nil {
+			delete(l.asked, m.ID)
 			var a Answer
 			if err := json.Unmarshal(m.Payload, &a); err != nil {
 				a = refused("badarg")
@@ -188,8 +147,25 @@ func (n *Node) hear(l *life, m ipc.Message) {
 	case m.Method == methodReady:
 		n.step(tree.Ready{Ref: l.ref})
 	case m.Method == methodIgnore:
-		l.ignored = true
+		l.said.ignored = true
 	case m.Method == methodFailed:
 		l.failure = string(m.Payload)
 	}
+}
+
+// unanswered tells those who asked a node that is gone.
+func (l *life) unanswered() {
+	asked := l.asked
+	l.asked = nil
+	for _, answer := range asked {
+		answer(refused("noproc"))
+	}
+}
+
+func encode(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("writing to another node: " + err.Error()) // its types hold nothing that JSON lacks
+	}
+	return b
 }

@@ -3,8 +3,9 @@
 // A Node owns one tree.Supervisor and is driven by one goroutine, the main one,
 // locked to the main thread: it spawns, signals, reaps and steps the core, so
 // there is no lock and no race between a spawn and a reap. Everything else (the
-// readers of links, the pump of the children's output, the control socket)
-// only moves bytes and posts closures into the node's bounded inbox.
+// board that moves what goes over channels and links, the pump of the children's
+// output, the control socket) only moves bytes and hands over what the node is to
+// do, in bounded queues.
 //
 // What happens goes up as journal records: to the parent over its pipe, or, in
 // the root, to the journal that status, events and the log are made of.
@@ -21,6 +22,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/supertrees/supervise/internal/board"
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/output"
@@ -34,7 +36,7 @@ const inboxSize = 1024
 
 // Upstream is where a node's news goes: the parent's pipe, or the root's
 // journal. Its methods are called by the node's goroutine alone, but Output,
-// which the pump calls.
+// which the pump and the board call.
 type Upstream interface {
 	Record(journal.Record)
 	Output(output.Batch)
@@ -50,6 +52,8 @@ type Config struct {
 	Engine  *child.Engine
 	Options Options
 	Seed    uint64
+	// Board has the link to the parent; nil: this is the root.
+	Board *board.Board
 }
 
 // Options are handed down unchanged from the root to every node.
@@ -74,6 +78,7 @@ type Node struct {
 	engine  *child.Engine
 	pump    *output.Pump
 	prober  *ready.Prober
+	board   *board.Board
 	up      Upstream
 	sink    *sink // instead of up for records, once the parent is gone and if there is one
 
@@ -87,6 +92,9 @@ type Node struct {
 	lastTag uint64
 	added   map[string]*tree.ChildSpec // came by start_child and has not been started yet
 	args    map[string][]string        // extra arguments of instances, by id
+	stops   map[string]tree.Stop       // how each child is stopped, by the id of its spec
+	news    []board.News               // taken from the board and not handled yet
+	due     dueList                    // what the node itself is to do, and when
 	drawn   uint64                     // the last instance number of a simple_one_for_one supervisor
 
 	ordered bool // the order to stop has come
@@ -111,6 +119,7 @@ func New(c Config) (*Node, error) {
 		lives:   make(map[string]*life),
 		below:   make(map[string]distant),
 		added:   make(map[string]*tree.ChildSpec),
+		stops:   make(map[string]tree.Stop),
 		asked:   make(map[uint64]pending),
 		args:    make(map[string][]string),
 		ended:   make(chan struct{}),
@@ -119,11 +128,19 @@ func New(c Config) (*Node, error) {
 	if err := n.record(c.Seed); err != nil {
 		return nil, err
 	}
-	pump, err := output.NewPump(func(b output.Batch) { n.up.Output(b) })
+	for i := range c.Subtree.Spec.Children {
+		n.stops[c.Subtree.Spec.Children[i].ID] = c.Subtree.Spec.Children[i].Shutdown
+	}
+	var err error
+	if n.board = c.Board; n.board == nil {
+		if n.board, err = board.NewRoot(n.outputFromBelow); err != nil {
+			return nil, fmt.Errorf("making the switchboard of %s: %w", n.path, err)
+		}
+	}
+	n.pump, err = output.NewPump(func(b output.Batch) { n.up.Output(b) })
 	if err != nil {
 		return nil, fmt.Errorf("making the output pump of %s: %w", n.path, err)
 	}
-	n.pump = pump
 	n.prober = ready.New(host{n})
 	signal.Notify(n.signals, unix.SIGCHLD)
 	return n, nil
@@ -150,6 +167,9 @@ func (n *Node) Post(f func()) { n.inbox <- f }
 // Run starts the children and supervises them until the core quits.
 func (n *Node) Run(up Upstream) tree.Quit {
 	n.up = up
+	if !n.numbered() {
+		return *n.quit
+	}
 	n.announce()
 	n.step(tree.Boot{})
 	timer := time.NewTimer(time.Hour)
@@ -165,6 +185,8 @@ func (n *Node) Run(up Upstream) tree.Quit {
 		select {
 		case <-n.signals:
 			n.reap()
+		case <-n.board.Bell():
+			n.read()
 		case f := <-n.inbox:
 			f()
 		case <-timer.C:
@@ -177,6 +199,34 @@ func (n *Node) Run(up Upstream) tree.Quit {
 	return *n.quit
 }
 
+// numbered waits until the root has given this node its number, which the
+// addresses of its children begin with. False: it is to end before that.
+func (n *Node) numbered() bool {
+	for {
+		select {
+		case <-n.board.Numbered():
+			return true
+		case <-n.board.Bell():
+			n.read()
+		case f := <-n.inbox:
+			f()
+		}
+		if len(n.events) > 0 { // an order to stop, or the parent's end
+			n.quit = &tree.Quit{Reason: tree.ReasonShutdown}
+			close(n.ended)
+			return false
+		}
+	}
+}
+
+// outputFromBelow prints, at the root, what children of other nodes print.
+func (n *Node) outputFromBelow(payload []byte) {
+	var b output.Batch
+	if b.UnmarshalBinary(payload) == nil {
+		n.up.Output(b)
+	}
+}
+
 // Status is how a significant child last ended: 0 if it ended well, else its
 // exit status, or 128 + the signal's number.
 func (n *Node) Status(id string) int { return n.status[id] }
@@ -187,6 +237,8 @@ func (n *Node) poll() {
 	select {
 	case <-n.signals:
 		n.reap()
+	case <-n.board.Bell():
+		n.read()
 	case f := <-n.inbox:
 		f()
 	default:
@@ -233,6 +285,9 @@ func (n *Node) arm(timer *time.Timer) {
 	if at, has := n.prober.Deadline(); has && (!ok || at < due) {
 		due, ok = at, true
 	}
+	if len(n.due) > 0 && (!ok || n.due[0].at < due) {
+		due, ok = n.due[0].at, true
+	}
 	if !ok {
 		timer.Stop()
 		return
@@ -249,6 +304,7 @@ func (n *Node) timeIsUp() {
 	if due, ok := n.prober.Deadline(); ok && due <= at {
 		n.prober.Tick()
 	}
+	n.runDue(at)
 	if due, ok := n.core.Deadline(); ok && due <= at {
 		n.step(tree.Tick{})
 	}

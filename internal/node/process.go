@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/supertrees/supervise/internal/board"
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/tree"
 )
@@ -30,13 +31,19 @@ type Admit func() (ignore bool, err error)
 // the main thread, locked.
 func Main(admit Admit) int {
 	runtime.GOMAXPROCS(1)
-	up := OpenUplink(linkRead, linkWrite)
-	h, err := up.Hello()
+	h, err := receiveHello()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "supervise:", err)
 		return 1
 	}
 	NameProcess()
+	b, err := board.NewNode(h.Subtree.Path, h.Addr, linkRead, linkWrite)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "supervise:", err)
+		return 1
+	}
+	defer b.FlushUp()
+	up := &Uplink{board: b}
 	engine, err := child.New(child.Options{
 		Path: h.Subtree.Path, Containment: h.Subtree.Containment,
 	})
@@ -44,7 +51,7 @@ func Main(admit Admit) int {
 		up.Failed(err.Error())
 		return 1
 	}
-	n, err := New(Config{Subtree: h.Subtree, Engine: engine, Options: h.Options, Seed: rand.Uint64()})
+	n, err := New(Config{Subtree: h.Subtree, Engine: engine, Options: h.Options, Seed: rand.Uint64(), Board: b})
 	if err != nil {
 		up.Failed(err.Error())
 		return 1
@@ -59,7 +66,6 @@ func Main(admit Admit) int {
 		up.Ignored()
 		return 0
 	}
-	up.Listen(n)
 	return nodeStatus(n.Run(up))
 }
 

@@ -25,6 +25,8 @@ const (
 	Spec   Verb = "spec"   // get_childspec
 	Signal Verb = "signal"
 	Lines  Verb = "lines" // the last lines that it printed
+	// Talk is about a worker's channel: how much waits, and its own figures.
+	Talk Verb = "channel"
 
 	Add     Verb = "add" // start_child
 	Which   Verb = "which"
@@ -69,6 +71,8 @@ type Answer struct {
 	// all that follows from what it knows.
 	Mode tree.Mode `json:"mode,omitempty"`
 	Busy bool      `json:"busy,omitempty"`
+	// Channel answers Talk.
+	Channel *Channel `json:"channel,omitempty"`
 }
 
 // ErrEnded says that the node has quit.
@@ -95,11 +99,11 @@ func (n *Node) Handle(r Request, answer func(Answer)) {
 		return
 	}
 	l := n.toward(owner)
-	if l == nil || l.link == nil {
+	if l == nil || l.worker != nil || l.ended != nil {
 		answer(refused("noproc"))
 		return
 	}
-	l.link.ask(r, answer)
+	n.ask(l, r, answer)
 }
 
 // toward is the child node through which a path below is reached.
@@ -127,6 +131,8 @@ func (n *Node) serve(r Request, answer func(Answer)) {
 		answer(n.signal(id, r.Signal))
 	case Lines:
 		answer(Answer{Lines: n.pump.Last(n.childPath(id), r.Lines)})
+	case Talk:
+		n.channel(id, answer)
 	case Ping:
 		n.reap()
 		answer(Answer{Mode: n.core.Mode(), Busy: len(n.events) > 0})
@@ -190,6 +196,7 @@ func (n *Node) add(r Request, answer func(Answer)) {
 	if n.subtree.Workers[id] == nil && n.subtree.Supervisors[id] == nil {
 		p.added = id
 		n.added[id] = r.Child
+		n.stops[id] = r.Child.Shutdown
 		n.subtree.Put(id, r.Worker, r.Subtree)
 	}
 	n.step(tree.StartChild{Tag: n.tag(p), Spec: *r.Child})

@@ -50,6 +50,7 @@ func (n *Node) forget(id string) {
 	if n.template() != "" {
 		return
 	}
+	delete(n.stops, id)
 	delete(n.subtree.Workers, id)
 	delete(n.subtree.Supervisors, id)
 }

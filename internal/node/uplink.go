@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"github.com/supertrees/supervise/internal/board"
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/output"
 	"github.com/supertrees/supervise/ipc"
@@ -13,24 +14,20 @@ import (
 // link; it also writes them whenever it is about to wait.
 const recordBatch = 64
 
-// Uplink is a node's side of the link to its parent.
+// Uplink is the upstream of a node below the root: what it says to its parent.
+// It waits while the parent does not read, so that nothing is lost.
 type Uplink struct {
-	conn    *ipc.Conn
+	board   *board.Board
 	records []journal.Record
 }
 
-// OpenUplink takes over the two descriptors that the parent gave this process.
-func OpenUplink(read, write int) *Uplink {
-	return &Uplink{conn: ipc.NewConn(pollable(read, "link down"), pollable(write, "link up"), ipc.MaxMessage)}
-}
-
-// Hello waits for the parent's first message.
-func (u *Uplink) Hello() (hello, error) {
-	m, err := u.conn.Receive()
-	if err != nil {
-		return hello{}, fmt.Errorf("reading the hello of the parent: %w", err)
-	}
+// receiveHello waits for the parent's first message.
+func receiveHello() (hello, error) {
 	var h hello
+	m, err := board.First(linkRead)
+	if err != nil {
+		return h, fmt.Errorf("reading the hello of the parent: %w", err)
+	}
 	if m.Method != methodHello {
 		return h, fmt.Errorf("reading the hello of the parent: got %q", m.Method)
 	}
@@ -38,40 +35,6 @@ func (u *Uplink) Hello() (hello, error) {
 		return h, fmt.Errorf("reading the hello of the parent: %w", err)
 	}
 	return h, nil
-}
-
-// Listen reads the parent's requests until its end of the pipe closes, which
-// is the parent's end. It returns at once.
-func (u *Uplink) Listen(n *Node) {
-	go func() {
-		for {
-			m, err := u.conn.Receive()
-			if err != nil {
-				n.Post(n.ParentGone)
-				return
-			}
-			if m.Method != methodRequest {
-				continue
-			}
-			n.Post(func() { u.serve(n, m) })
-		}
-	}()
-}
-
-// serve answers one request of the parent.
-func (u *Uplink) serve(n *Node, m ipc.Message) {
-	answer := func(a Answer) { u.reply(m.ID, a) }
-	var r Request
-	if err := json.Unmarshal(m.Payload, &r); err != nil {
-		answer(refused("badarg"))
-		return
-	}
-	n.Handle(r, answer)
-}
-
-func (u *Uplink) reply(id uint64, a Answer) {
-	u.Flush() // what happened comes before the answer that tells of it
-	u.send(ipc.Message{Type: ipc.Reply, Codec: ipc.CodecJSON, ID: id, Payload: encode(a)})
 }
 
 // Record gathers a record for the parent.
@@ -119,17 +82,5 @@ func (u *Uplink) Failed(reason string) {
 }
 
 func (u *Uplink) cast(method string, codec uint8, payload []byte) {
-	u.send(ipc.Message{Type: ipc.Cast, Codec: codec, Method: method, Payload: payload})
-}
-
-// send writes to the parent. It waits while the pipe is full, because the
-// parent always reads; an error is the parent's end, which Listen reports.
-func (u *Uplink) send(m ipc.Message) { _ = u.conn.Send(m) }
-
-func encode(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil {
-		panic("writing to the parent: " + err.Error()) // its types hold nothing that JSON lacks
-	}
-	return b
+	u.board.Up(ipc.Message{Type: ipc.Cast, Codec: codec, Method: method, Payload: payload})
 }

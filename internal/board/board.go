@@ -1,0 +1,269 @@
+// Package board moves frames between a node's pipes, and lets the switch route them.
+//
+// A Board has the node's ends of all its links: to its parent, to its workers
+// that have a channel, and to the nodes below it. One goroutine waits for all
+// of them with one epoll, reads what there is into one buffer, gives each frame
+// to the ipc.Switch, and writes what the switch sent on, once for each link.
+// Nobody ever waits for a writer: what a pipe does not take stays in the link's
+// queue, which the switch's rules bound. A link that is idle has no buffer and
+// no goroutine.
+//
+// A link between two nodes also carries the nodes' own messages (the hello,
+// records, output, requests). They are told apart by their id, put together
+// here and given to the node as news, in the order in which they came.
+package board
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// The bounds of a board.
+const (
+	readSize    = 64 << 10 // bytes read from one link in one turn, so that a flood starves nobody
+	readyAtOnce = 64       // links served before the kernel is asked again
+	lastReads   = 64       // reads of a link whose process has ended: a descendant may hold it open and go on writing
+	writeEarly  = 64 << 10 // queued for a link, it is written before the turn is over
+
+	// newsMark is how much news may wait for the node before its child nodes
+	// are not read any more, in bytes; upMark the same for what waits for the
+	// parent to read, over which Up waits too.
+	newsMark = 8 << 20
+	upMark   = 8 << 20
+)
+
+// Board is the switchboard of one node. Its methods may be called from any
+// goroutine unless they say otherwise.
+type Board struct {
+	sw     *ipc.Switch
+	output func(payload []byte) // the root's; nil: output goes up
+	epoll  *os.File
+	fd     int
+	done   chan struct{}
+
+	numbered chan struct{} // closed when this node has its number
+	bell     chan struct{} // has a token when there is news
+
+	mu       sync.Mutex
+	parent   *Port // nil in the root
+	client   *client
+	ports    []*Port // by the number that epoll knows a link by
+	free     []int32
+	buffer   []byte // shared by all reads
+	spare    [][]byte
+	dirty    []*Port // they have something to be written
+	queued   int     // bytes in all queues
+	from     *Port   // whose frames are being received
+	take     func(*ipc.Frame) error
+	news     []News
+	newsSize int
+	held     bool // child nodes are not read for now
+	lastID   uint64
+}
+
+// NewRoot makes the board of a tree's root. output gets each $output that
+// comes from below, and must neither wait nor keep the payload.
+func NewRoot(output func(payload []byte)) (*Board, error) {
+	b, err := newBoard()
+	if err != nil {
+		return nil, err
+	}
+	b.output = output
+	b.sw = ipc.NewRoot((*host)(b))
+	close(b.numbered)
+	return b, b.start()
+}
+
+// NewNode makes the board of the supervisor at path, with the descriptors of
+// the link to its parent, which it takes over. self is its address there. It
+// asks for its number at once, see Numbered.
+func NewNode(path string, self ipc.Addr, read, write int) (*Board, error) {
+	b, err := newBoard()
+	if err != nil {
+		return nil, err
+	}
+	for _, fd := range [...]int{read, write} {
+		unix.CloseOnExec(fd)
+		if err := unix.SetNonblock(fd, true); err != nil {
+			b.epoll.Close()
+			return nil, fmt.Errorf("taking over the link to the parent: %w", err)
+		}
+	}
+	b.parent = &Port{Theirs: [2]int{-1, -1}, r: int32(read), w: int32(write), own: ownMessages, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
+	if err := b.watch(b.parent); err != nil {
+		b.epoll.Close()
+		return nil, err
+	}
+	b.sw, b.parent.link = ipc.NewNode((*host)(b), path, self)
+	b.flush()
+	return b, b.start()
+}
+
+func newBoard() (*Board, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("making an epoll for the links: %w", err)
+	}
+	// The runtime's poller waits for our epoll like for any other descriptor,
+	// which saves the thread that a blocking epoll_wait would take.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		unix.Close(fd)
+		return nil, fmt.Errorf("making the epoll for the links non-blocking: %w", err)
+	}
+	b := &Board{
+		epoll: os.NewFile(uintptr(fd), "epoll"), fd: fd, done: make(chan struct{}),
+		numbered: make(chan struct{}), bell: make(chan struct{}, 1), buffer: make([]byte, readSize),
+	}
+	b.take = b.receive
+	return b, nil
+}
+
+func (b *Board) start() error {
+	raw, err := b.epoll.SyscallConn()
+	if err != nil {
+		b.epoll.Close()
+		return fmt.Errorf("waiting for the links: %w", err)
+	}
+	go b.run(raw)
+	return nil
+}
+
+// Close ends the board's goroutine. The links' descriptors stay as they are:
+// the process is about to end.
+func (b *Board) Close() {
+	b.epoll.Close()
+	<-b.done
+}
+
+// Parent is the link to the parent; nil in the root.
+func (b *Board) Parent() *Port { return b.parent }
+
+// Numbered is closed when the root has given this node its number. Before
+// that no link may be added.
+func (b *Board) Numbered() <-chan struct{} { return b.numbered }
+
+// run serves links until the board is closed.
+func (b *Board) run(raw syscall.RawConn) {
+	defer close(b.done)
+	events := make([]unix.EpollEvent, readyAtOnce)
+	for {
+		var ready int
+		err := raw.Read(func(fd uintptr) bool {
+			n, err := unix.EpollWait(int(fd), events, 0)
+			ready = max(n, 0)
+			return n != 0 && err != unix.EINTR
+		})
+		if err != nil {
+			return // Close closed the epoll
+		}
+		b.mu.Lock()
+		for _, event := range events[:ready] {
+			b.serve(event)
+		}
+		b.flush()
+		b.mu.Unlock()
+	}
+}
+
+// The two descriptors of a link, as epoll's events name them.
+const (
+	sideRead  = 0
+	sideWrite = 1
+)
+
+// serve reads once from a link, or writes once to it.
+func (b *Board) serve(event unix.EpollEvent) {
+	p := b.ports[event.Fd]
+	switch {
+	case p == nil:
+	case event.Pad == sideWrite:
+		p.full = false
+		b.write(p)
+	default:
+		b.read(p)
+	}
+}
+
+// read takes one buffer from a link. False: there is no more now, or ever.
+func (b *Board) read(p *Port) bool {
+	if p.r < 0 {
+		return false
+	}
+	n, err := unix.Read(int(p.r), b.buffer)
+	switch {
+	case err == unix.EAGAIN:
+		return false
+	case err == unix.EINTR:
+		return true
+	case err != nil || n == 0:
+		b.ended(p, Ended{From: p})
+		return false
+	}
+	b.from = p
+	err = p.split.Feed(b.buffer[:n], b.take)
+	b.from = nil
+	if bad, ok := err.(*ipc.Malformed); ok {
+		b.broken(p, bad)
+	}
+	return p.r >= 0
+}
+
+// receive takes one frame of the link that is being read.
+func (b *Board) receive(f *ipc.Frame) error {
+	p := b.from
+	if p.own == ownMessages && f.ID&ownID != 0 {
+		return b.mine(p, f)
+	}
+	b.sw.Receive(p.link, f)
+	if p.r < 0 {
+		return errDeaf // broken, or ended by what it sent
+	}
+	return nil
+}
+
+// broken takes nothing more from a link that sent what no peer may.
+func (b *Board) broken(p *Port, bad *ipc.Malformed) {
+	if p.r < 0 {
+		return
+	}
+	b.ended(p, Ended{From: p, Why: bad.Error(), Head: bad.Head})
+}
+
+// ended takes nothing more from a link. What waits for the parent is answered
+// now; for a child that is done at its death, when its reason is known.
+func (b *Board) ended(p *Port, why Ended) {
+	b.closeRead(p)
+	if p == b.parent {
+		b.sw.Cut(p.link, ipc.Down{Reason: "killed"})
+	}
+	b.post(why)
+}
+
+// hold stops reading from child nodes while too much of what they tell waits
+// to be handled here or above, and goes on when half of it is gone. The root
+// waits for nobody, so that it always goes on; the way down is always read.
+func (b *Board) hold() {
+	up := 0
+	if b.parent != nil {
+		up = b.parent.out.size()
+	}
+	full := b.newsSize > newsMark || up > upMark
+	if b.held && !full {
+		full = b.newsSize > newsMark/2 || up > upMark/2
+	}
+	if full == b.held {
+		return
+	}
+	b.held = full
+	for _, p := range b.ports {
+		if p != nil && p != b.parent && p.own == ownMessages && p.r >= 0 {
+			b.interest(p)
+		}
+	}
+}

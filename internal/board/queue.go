@@ -1,0 +1,151 @@
+package board
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// The bounds of what an idle board keeps: buffers for queues, used again by
+// whichever link has something to write next.
+const (
+	spareBuffers = 16
+	spareSize    = 128 << 10 // a larger one is not kept
+	firstSize    = 4 << 10
+)
+
+// queue is what has not been written yet.
+type queue struct {
+	bytes []byte
+	off   int
+}
+
+func (q *queue) size() int { return len(q.bytes) - q.off }
+
+// clear empties the queue and gives its memory back.
+func (q *queue) clear() []byte {
+	b := q.bytes
+	q.bytes, q.off = nil, 0
+	return b
+}
+
+// room makes room for n more bytes without growing, where half of the memory
+// has been written already.
+func (q *queue) room(n int) {
+	if q.off > 0 && len(q.bytes)+n > cap(q.bytes) && q.off >= len(q.bytes)/2 {
+		q.bytes = q.bytes[:copy(q.bytes, q.bytes[q.off:])]
+		q.off = 0
+	}
+}
+
+func (b *Board) recycle(bytes []byte) {
+	if bytes != nil && cap(bytes) <= spareSize && len(b.spare) < spareBuffers {
+		b.spare = append(b.spare, bytes[:0])
+	}
+}
+
+// enqueue puts a frame behind what waits for a link.
+func (b *Board) enqueue(p *Port, f *ipc.Frame) {
+	if p.w < 0 {
+		return
+	}
+	b.begin(p, f.Size())
+	before := len(p.out.bytes)
+	p.out.bytes = f.Append(p.out.bytes)
+	b.grown(p, len(p.out.bytes)-before)
+}
+
+// begin readies a link's queue for n more bytes.
+func (b *Board) begin(p *Port, n int) {
+	if p.out.bytes != nil {
+		p.out.room(n)
+		return
+	}
+	if last := len(b.spare) - 1; last >= 0 {
+		p.out.bytes, b.spare[last] = b.spare[last], nil
+		b.spare = b.spare[:last]
+		return
+	}
+	p.out.bytes = make([]byte, 0, max(firstSize, n))
+}
+
+// grown counts n more bytes in a link's queue. A queue that would fill a pipe
+// is written at once, so that its reader need not wait for the end of the turn.
+func (b *Board) grown(p *Port, n int) {
+	b.queued += n
+	if !p.dirty {
+		p.dirty = true
+		b.dirty = append(b.dirty, p)
+	}
+	if p.out.size() >= writeEarly && !p.full {
+		b.send(p)
+	}
+}
+
+// flush writes what has been queued for each link, and is the end of every
+// turn. Senders that go on because a queue has shrunk add to what is dirty.
+func (b *Board) flush() {
+	for i := 0; i < len(b.dirty); i++ {
+		p := b.dirty[i]
+		p.dirty = false
+		b.write(p)
+	}
+	clear(b.dirty)
+	b.dirty = b.dirty[:0]
+	b.hold()
+}
+
+// write writes what waits for a link, as much as its pipe takes, and lets those
+// go on who were asked to hold back.
+func (b *Board) write(p *Port) {
+	b.send(p)
+	if p.link != nil && p.link.Busy() {
+		b.sw.Drained(p.link)
+	}
+}
+
+// send writes once.
+func (b *Board) send(p *Port) {
+	if p.w < 0 || p.full || p.out.size() == 0 {
+		return
+	}
+	n, err := unix.Write(int(p.w), p.out.bytes[p.out.off:])
+	switch {
+	case err == unix.EAGAIN || err == unix.EINTR:
+		n = 0
+	case err != nil:
+		b.closeWrite(p)
+		b.post(Ended{From: p, Why: "it does not read its channel any more"})
+		return
+	}
+	p.out.off += n
+	b.queued -= n
+	if p.out.size() == 0 {
+		b.recycle(p.out.clear())
+		b.unwatchWrite(p)
+		return
+	}
+	b.watchWrite(p)
+}
+
+// watchWrite has epoll say when the pipe has room.
+func (b *Board) watchWrite(p *Port) {
+	p.full = true
+	if p.watchW {
+		return
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLOUT, Fd: p.slot, Pad: sideWrite}
+	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.w), &event); err != nil {
+		p.full = false // tried again at the next turn that has something for it
+		return
+	}
+	p.watchW = true
+}
+
+func (b *Board) unwatchWrite(p *Port) {
+	p.full = false
+	if p.watchW {
+		_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(p.w), nil)
+		p.watchW = false
+	}
+}

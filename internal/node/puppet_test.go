@@ -1,0 +1,323 @@
+package node
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// puppet is a worker that does over its channel what the tests tell it to. It
+// speaks the wire by itself, so that the node is tested against the protocol
+// and not against a client that is written beside it.
+type puppet struct {
+	r     *ipc.Reader
+	hello ipc.Hello
+
+	mu    sync.Mutex
+	w     io.Writer
+	id    uint64
+	open  map[uint64]chan ipc.Message
+	held  []uint64
+	notes []int
+	exits []ipc.Down
+}
+
+// play is the life of a worker process of the tests.
+func play(role string) int {
+	p := &puppet{open: map[uint64]chan ipc.Message{}}
+	var r, w int
+	if _, err := fmt.Sscanf(os.Getenv("SUPERVISE_CHANNEL"), "%d,%d", &r, &w); err != nil {
+		fmt.Fprintln(os.Stderr, "no channel:", os.Getenv("SUPERVISE_CHANNEL"))
+		return 64
+	}
+	in, out := os.NewFile(uintptr(r), "in"), os.NewFile(uintptr(w), "out")
+	p.r, p.w = ipc.NewReader(in), out
+	switch role {
+	case "mute": // lives, says nothing and never reads
+		select {}
+	case "garbage":
+		out.WriteString("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n and more of what nobody understands, and more")
+		select {}
+	case "half": // half a frame, and its end
+		out.Write(make([]byte, 3))
+		return 0
+	}
+	if err := p.greet(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 65
+	}
+	switch role {
+	case "ignores":
+		p.cast(ipc.VerbIgnore, nil)
+		return 0
+	case "fails":
+		p.cast(ipc.VerbFailed, ipc.Failed{Reason: "no database"})
+		return 1
+	case "closes":
+		p.cast(ipc.VerbReady, nil)
+		in.Close()
+		out.Close()
+		select {}
+	}
+	if name, ok := strings.CutPrefix(role, "named "); ok {
+		if m := p.await(p.call(&ipc.Message{Dst: ipc.Root, Method: ipc.VerbRegister, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.Name{Name: name})})); m.Type != ipc.Reply {
+			p.cast(ipc.VerbFailed, ipc.Failed{Reason: "name: " + string(m.Payload)})
+			return 1
+		}
+	}
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM)
+	go func() { <-stop; os.Exit(0) }()
+	p.cast(ipc.VerbReady, nil)
+	return p.serve()
+}
+
+// greet reads the hello and answers it.
+func (p *puppet) greet() error {
+	f, err := p.r.Read()
+	if err != nil {
+		return err
+	}
+	m, err := f.Message()
+	if err != nil {
+		return err
+	}
+	if m.Method != ipc.VerbHello {
+		return fmt.Errorf("the first frame is %q", m.Method)
+	}
+	if err := json.Unmarshal(m.Payload, &p.hello); err != nil {
+		return err
+	}
+	p.cast(ipc.VerbHello, ipc.Welcome{Protocol: 1, Pid: os.Getpid(), Methods: []string{"echo"}})
+	return nil
+}
+
+func jsonOf(v any) []byte {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (p *puppet) send(m *ipc.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var b []byte
+	_ = m.Frames(nil, func(f *ipc.Frame) error { b = f.Append(b); return nil })
+	if _, err := p.w.Write(b); err != nil {
+		os.Exit(66)
+	}
+}
+
+func (p *puppet) cast(method string, v any) {
+	m := ipc.Message{Type: ipc.Cast, Method: method}
+	if v != nil {
+		m.Codec, m.Payload = ipc.CodecJSON, jsonOf(v)
+	}
+	p.send(&m)
+}
+
+// call sends a call; its answer comes over the channel.
+func (p *puppet) call(m *ipc.Message) chan ipc.Message {
+	answers := make(chan ipc.Message, 4) // room to notice a second answer
+	p.mu.Lock()
+	p.id++
+	m.Type, m.ID = ipc.Call, p.id
+	p.open[m.ID] = answers
+	p.mu.Unlock()
+	p.send(m)
+	return answers
+}
+
+// await reads until that answer is there, before serve runs.
+func (p *puppet) await(answers chan ipc.Message) ipc.Message {
+	for {
+		f, err := p.r.Read()
+		if err != nil {
+			os.Exit(67)
+		}
+		m, _ := f.Message()
+		p.take(m)
+		select {
+		case m := <-answers:
+			return m
+		default:
+		}
+	}
+}
+
+func (p *puppet) reply(id uint64, v any) {
+	p.send(&ipc.Message{Type: ipc.Reply, ID: id, Codec: ipc.CodecJSON, Payload: jsonOf(v)})
+}
+
+func (p *puppet) serve() int {
+	pieces := ipc.Assembler{Limit: ipc.MaxMessage}
+	for {
+		f, err := p.r.Read()
+		if errors.Is(err, io.EOF) {
+			return 0
+		}
+		if err != nil {
+			return 68
+		}
+		m, done, err := pieces.Add(&f)
+		if err != nil {
+			return 69
+		}
+		if done {
+			m.Payload = bytes.Clone(m.Payload)
+			p.take(m)
+		}
+	}
+}
+
+func (p *puppet) take(m ipc.Message) {
+	switch m.Type {
+	case ipc.Reply, ipc.Error:
+		p.mu.Lock()
+		answers := p.open[m.ID]
+		p.mu.Unlock()
+		if answers != nil {
+			answers <- m
+		}
+	case ipc.Call:
+		p.handle(&m)
+	case ipc.Cast:
+		p.heard(&m)
+	}
+}
+
+// heard takes a cast.
+func (p *puppet) heard(m *ipc.Message) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch m.Method {
+	case "note":
+		n, _ := strconv.Atoi(string(m.Payload))
+		p.notes = append(p.notes, n)
+	case ipc.VerbExit:
+		var d ipc.Down
+		_ = json.Unmarshal(m.Payload, &d)
+		p.exits = append(p.exits, d)
+	case ipc.VerbStop:
+		var s ipc.Stop
+		_ = json.Unmarshal(m.Payload, &s)
+		fmt.Printf("stop %s %d\n", s.Reason, s.GraceMS)
+	}
+}
+
+// order is what a puppet is told to do.
+type order struct {
+	To      string `json:"to,omitempty"`
+	Method  string `json:"method,omitempty"`
+	N       int    `json:"n,omitempty"`
+	Size    int    `json:"size,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	About   bool   `json:"about,omitempty"`
+	Payload any    `json:"payload,omitempty"`
+}
+
+// handle answers a call.
+func (p *puppet) handle(m *ipc.Message) {
+	var o order
+	if m.Method != "echo" {
+		_ = json.Unmarshal(m.Payload, &o)
+	}
+	switch m.Method {
+	case "echo":
+		p.send(&ipc.Message{Type: ipc.Reply, ID: m.ID, Codec: m.Codec, Payload: m.Payload})
+	case "hello":
+		p.reply(m.ID, p.hello)
+	case "hold":
+		p.mu.Lock()
+		p.held = append(p.held, m.ID)
+		p.mu.Unlock()
+	case "held":
+		p.mu.Lock()
+		n := len(p.held)
+		p.mu.Unlock()
+		p.reply(m.ID, n)
+	case "notes":
+		p.mu.Lock()
+		notes := p.notes
+		p.mu.Unlock()
+		p.reply(m.ID, notes)
+	case "exits":
+		p.mu.Lock()
+		exits := p.exits
+		p.mu.Unlock()
+		p.reply(m.ID, exits)
+	case "forward": // make N calls at once and count their outcomes
+		go p.forward(m.ID, &o)
+	case "one": // make one call and pass on its outcome, whole
+		go func() {
+			answer := <-p.call(&ipc.Message{To: o.To, Method: o.Method, About: o.About, Codec: ipc.CodecJSON, Payload: jsonOf(o.Payload)})
+			p.send(&ipc.Message{Type: answer.Type, ID: m.ID, Codec: answer.Codec, Payload: answer.Payload})
+		}()
+	case "notify": // N casts, numbered
+		go func() {
+			for i := range o.N {
+				p.send(&ipc.Message{Type: ipc.Cast, To: o.To, Method: o.Method, Codec: ipc.CodecRaw, Payload: fmt.Appendf(nil, "%-*d", o.Size, i)})
+			}
+			p.reply(m.ID, o.N)
+		}()
+	case "say":
+		p.cast(o.Method, o.Payload)
+		p.reply(m.ID, true)
+	case "deafen": // never reads again
+		p.reply(m.ID, true)
+		select {}
+	case "scribble":
+		p.mu.Lock()
+		_, _ = p.w.Write(bytes.Repeat([]byte{0xff}, 100))
+		select {}
+	case "exit":
+		if o.Reason != "" {
+			p.cast(ipc.VerbExiting, ipc.Exiting{Reason: o.Reason, Detail: "as told"})
+		}
+		os.Exit(o.N)
+	case "answer and exit":
+		p.reply(m.ID, "the last word")
+		os.Exit(0)
+	default:
+		p.send(&ipc.Message{Type: ipc.Error, ID: m.ID, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: m.Method})})
+	}
+}
+
+func (p *puppet) forward(id uint64, o *order) {
+	calls := make([]chan ipc.Message, o.N)
+	for i := range calls {
+		calls[i] = p.call(&ipc.Message{To: o.To, Method: o.Method, Codec: ipc.CodecRaw, Payload: bytes.Repeat([]byte("x"), o.Size)})
+	}
+	outcomes := map[string]int{}
+	for _, c := range calls {
+		outcomes[outcome(<-c)]++
+	}
+	for _, c := range calls {
+		if len(c) > 0 {
+			outcomes["doubled"]++
+		}
+	}
+	p.reply(id, outcomes)
+}
+
+// outcome is "ok" or the code of an error.
+func outcome(m ipc.Message) string {
+	if m.Type == ipc.Reply {
+		return "ok"
+	}
+	var body ipc.ErrorBody
+	_ = json.Unmarshal(m.Payload, &body)
+	return body.Code
+}
