@@ -70,6 +70,7 @@ type Engine struct {
 	strangers map[int]*stranger
 	sole      *life // a sentinel's root, to which every stranger belongs; else nil
 	children  childList
+	spare     int      // a descriptor for when there are no more
 	cg        *cgroups // nil: LevelBasic
 
 	adopted int           // strangers that were reaped
@@ -115,6 +116,10 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	spare, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening /dev/null: %w", err)
+	}
 	spawner, err := startSpawner()
 	if err != nil {
 		return nil, err
@@ -130,6 +135,7 @@ func New(o Options) (*Engine, error) {
 
 		strangers: map[int]*stranger{},
 		children:  children,
+		spare:     spare,
 	}
 	if e.path == "" {
 		e.path = "/"
@@ -202,6 +208,7 @@ func closeOnExec(keep []int) error {
 func (e *Engine) Close() {
 	e.spawner.close()
 	syscall.Close(e.children.fd)
+	syscall.Close(e.spare)
 	if e.cg != nil {
 		e.cg.close()
 	}

@@ -85,8 +85,9 @@ func (e *Engine) look() bool {
 		if s == nil {
 			var err error
 			if s, err = e.meet(pid); err != nil {
-				sure = false
+				s, err = e.meetWithSpare(pid)
 			}
+			sure = sure && err == nil
 			if s == nil {
 				return
 			}
@@ -130,6 +131,15 @@ func (e *Engine) meet(pid int) (*stranger, error) {
 		s.owner = e.byAncestry(st)
 	}
 	return s, nil
+}
+
+// meetWithSpare meets a stranger when the table of descriptors is full: the
+// engine keeps one back for this, or what a dead life left could hold its pipes,
+// and so the table, for ever.
+func (e *Engine) meetWithSpare(pid int) (*stranger, error) {
+	syscall.Close(e.spare)
+	defer func() { e.spare, _ = syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0) }()
+	return e.meet(pid)
 }
 
 // byIDs knows a stranger by its group and session.
@@ -295,25 +305,33 @@ func (e *Engine) stuck(now time.Duration, events []Event) []Event {
 				continue
 			}
 			l.stuckTold = true
-			s := Stuck{Ref: l.ref}
-			if l.exit == nil {
-				s.Pids = append(s.Pids, l.pid)
-				eachDescendant(l.pid, func(p int) { s.Pids = append(s.Pids, p) })
-			}
-			if l.leaf != "" {
-				s.Pids = cgroupPids(e.cg.dir + "/" + l.leaf)
-			}
-			for _, left := range l.left {
-				if slices.Contains(s.Pids, left.pid) {
-					continue
-				}
-				s.Pids = append(s.Pids, left.pid)
-				eachDescendant(left.pid, func(p int) { s.Pids = append(s.Pids, p) })
-			}
-			events = append(events, s)
+			events = append(events, Stuck{Ref: l.ref, Pids: e.pidsOf(l)})
 		}
 	}
 	return events
+}
+
+// pidsOf are the processes of a life that is being ended.
+func (e *Engine) pidsOf(l *life) (pids []int) {
+	add := func(pid int) {
+		if !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
+		}
+	}
+	if l.exit == nil {
+		add(l.pid)
+		eachDescendant(l.pid, add)
+	}
+	for _, left := range l.left {
+		add(left.pid)
+		eachDescendant(left.pid, add)
+	}
+	if l.leaf != "" {
+		for _, pid := range cgroupPids(e.cg.dir + "/" + l.leaf) {
+			add(pid)
+		}
+	}
+	return pids
 }
 
 // stuckAt is when a life is to be called stuck: everything of it was killed and

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -30,6 +31,10 @@ func play(role string) {
 		playCareless()
 	case "clean":
 		playClean()
+	case "starved":
+		playStarved()
+	case "tracer":
+		playTracer()
 	default:
 		panic("no such role: " + role)
 	}
@@ -143,4 +148,16 @@ func playClean() {
 			}
 		}
 	}
+}
+
+// playTracer traces a process and never looks at it.
+func playTracer() {
+	pid, _ := strconv.Atoi(os.Getenv("CHILD_TEST_PID"))
+	runtime.LockOSThread()
+	if _, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SEIZE, uintptr(pid), 0, 0, 0, 0); errno != 0 {
+		fmt.Println("tracing:", errno)
+		return
+	}
+	fmt.Println("tracing")
+	select {}
 }

@@ -136,16 +136,18 @@ func (s *spawner) fork(c *command) (pid int, err error) {
 	if len(given) > filesBound {
 		return 0, fmt.Errorf("giving it %d descriptors: %w", len(given), syscall.E2BIG)
 	}
-	if err := syscall.Sendmsg(s.sock, []byte{0}, syscall.UnixRights(given...), nil, 0); err != nil {
-		return 0, fmt.Errorf("handing descriptors to the spawning thread: %w", err)
+	if len(given) > 0 {
+		if err := syscall.Sendmsg(s.sock, []byte{0}, syscall.UnixRights(given...), nil, 0); err != nil {
+			return 0, fmt.Errorf("handing descriptors to the spawning thread: %w", err)
+		}
 	}
-	s.do(func() { pid, err = s.forkHere(c) })
+	s.do(func() { pid, err = s.forkHere(c, len(given)) })
 	return pid, err
 }
 
 // forkHere runs on the spawner's thread.
-func (s *spawner) forkHere(c *command) (pid int, err error) {
-	fds, err := s.receive()
+func (s *spawner) forkHere(c *command, given int) (pid int, err error) {
+	fds, err := s.receive(given)
 	if err != nil {
 		return 0, err
 	}
@@ -179,18 +181,33 @@ func (s *spawner) forkHere(c *command) (pid int, err error) {
 	return syscall.ForkExec(c.path, c.argv, &c.attr)
 }
 
-func (s *spawner) receive() ([]int, error) {
+// receive takes over the descriptors that were handed in. The kernel leaves out
+// those that do not fit below the limit.
+func (s *spawner) receive(given int) ([]int, error) {
+	if given == 0 {
+		return nil, nil
+	}
 	var data [1]byte
 	oob := make([]byte, unix.CmsgSpace(4*filesBound))
 	_, n, _, _, err := unix.Recvmsg(s.theirs, data[:], oob, unix.MSG_CMSG_CLOEXEC|unix.MSG_DONTWAIT)
 	if err != nil {
 		return nil, fmt.Errorf("taking descriptors over: %w", err)
 	}
+	var fds []int
 	messages, err := syscall.ParseSocketControlMessage(oob[:n])
-	if err != nil || len(messages) != 1 {
+	if err == nil && len(messages) == 1 {
+		fds, err = syscall.ParseUnixRights(&messages[0])
+	}
+	if err == nil && len(fds) < given {
+		for _, fd := range fds {
+			syscall.Close(fd)
+		}
+		err = syscall.EMFILE
+	}
+	if err != nil {
 		return nil, fmt.Errorf("taking descriptors over: %w", err)
 	}
-	return syscall.ParseUnixRights(&messages[0])
+	return fds, nil
 }
 
 // close ends the thread, and with it every child that is left.
