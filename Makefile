@@ -36,5 +36,8 @@ bench: build ## ratios against the limits of the machine and against peers; SETS
 chaos: ## random trees under random signals: make chaos SEED=7 ROUNDS=20
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 60m -run TestChaos ./internal/chaos
 
+otp-diff: ## compares the core with OTP's own supervisor (Debian: erlang-nox): docs/otp-diff.md
+	$(GO) run ./internal/otpdiff -n $(or $(N),2000) -seed $(or $(SEED),1)
+
 clean:
 	rm -rf bin bench/bin

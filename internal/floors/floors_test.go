@@ -28,6 +28,7 @@ var floors = map[string]int{
 	"internal/board":    3,
 	"proc/proctest":     3,
 	"internal/sim":      3,
+	"internal/otpdiff":  4,
 	"internal/config":   3,
 	"internal/control":  3,
 	"internal/node":     4,

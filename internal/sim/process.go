@@ -85,7 +85,7 @@ func (p *process) kid(ref tree.Ref) *process {
 // spawn makes the process of a new life, and lets its start end as the
 // scenario has it.
 func (w *virtual) spawn(p *process, a tree.Spawn) {
-	k := &process{path: p.path + "/" + a.Ref.ID, ref: a.Ref, child: w.programs[a.Program-1], program: a.Program, parent: p}
+	k := &process{path: p.path + "/" + a.Ref.ID, ref: a.Ref, child: w.programs[a.Program-1], parent: p}
 	p.kids[a.Ref.ID] = k
 	w.lives[p.path][a.Ref.ID] = a.Ref.Incarnation
 	n := w.attempts[k.path]
@@ -118,6 +118,9 @@ func (w *virtual) begin(p *process, outcome Outcome) {
 }
 
 func (w *virtual) boot(p *process) {
+	if c := w.changes[p.path]; c != nil {
+		w.changed(p, c)
+	}
 	spec := w.flags(p.child)
 	if err := tree.Check(spec); err != nil {
 		w.die(p, tree.ReasonAbnormal, err.Error())
@@ -291,12 +294,10 @@ func (w *virtual) reply(p *process, r tree.Reply) {
 	}
 }
 
-// changed keeps a new spec for the lives to come.
+// changed keeps a new spec for the lives to come under p's path.
 func (w *virtual) changed(p *process, c *Child) {
+	w.changes[p.path] = c
 	child := *p.child
 	child.Flags, child.Children = c.Flags, c.Children
 	p.child = &child
-	if p.program != 0 {
-		w.programs[p.program-1] = &child
-	}
 }

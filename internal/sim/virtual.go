@@ -33,6 +33,7 @@ type virtual struct {
 	programs []*Child // what a tree.ChildSpec's Program stands for, from 1
 	attempts map[string]int
 	lives    map[string]map[string]uint64 // by supervisor and child: incarnations given out
+	changes  map[string]*Child            // by path: the latest change of a supervisor's spec
 	answers  map[int]Answer
 }
 
@@ -50,6 +51,7 @@ func NewVirtual() World {
 		gated:    map[string]*process{},
 		attempts: map[string]int{},
 		lives:    map[string]map[string]uint64{},
+		changes:  map[string]*Child{},
 		answers:  map[int]Answer{},
 	}
 }
