@@ -68,20 +68,23 @@ func (h host) Owns(ref tree.Ref, pid int) (owns, known bool) { return h.engine.O
 
 // watch begins to find out when a new life is up.
 func (n *Node) watch(l *life) {
-	if match, fired, ok := n.prober.Pattern(l.ref); ok {
-		n.pump.Watch(l.ref, match, fired)
+	if match, ok := n.prober.Pattern(l.ref); ok {
+		looked := func() { n.prober.Looked(l.ref); n.buryAgain(l.ref) }
+		n.pump.Watch(l.ref, match, func() { go n.Post(looked) }) // the pump must not wait for the node
 	}
 	n.prober.Started(l.ref, l.pid)
 }
 
-// probeEnded takes the end of a process that is no child's: a probe's. The
-// child whose probe it was may have waited for it to be buried.
+// probeEnded takes the end of a process that is no child's: a probe's.
 func (n *Node) probeEnded(x child.Exited) {
-	ref, ok := n.prober.Ended(x)
-	if !ok {
-		return
+	if ref, ok := n.prober.Ended(x); ok {
+		n.buryAgain(ref)
 	}
-	if l := n.life(ref); l != nil && l.ended != nil {
+}
+
+// buryAgain takes up a burial that had to wait.
+func (n *Node) buryAgain(ref tree.Ref) {
+	if l := n.life(ref); l != nil && l.ended != nil && l.last.Event == "" {
 		n.bury(l)
 	}
 }

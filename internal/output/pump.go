@@ -146,9 +146,9 @@ func (p *Pump) take(l *life) int32 {
 }
 
 // Watch has fired called once, from the pump's goroutine, when a life prints a
-// line that matches, or has printed one among its last lines. match is given
-// each line without its newline and must not keep it. What is read when the
-// life has ended is not looked at.
+// line that matches, or has printed one among its last lines, or else when the
+// life has been closed and its last line was looked at. match is given each
+// line without its newline and must not keep it.
 func (p *Pump) Watch(ref tree.Ref, match func(line []byte) bool, fired func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,7 +186,6 @@ func (p *Pump) close(ref tree.Ref) {
 	if l == nil {
 		return
 	}
-	l.watch = nil
 	delete(p.lives, ref)
 	p.closing = append(p.closing, l)
 	p.poke()
@@ -257,7 +256,8 @@ func (p *Pump) run(raw syscall.RawConn) {
 			}
 			p.serve(event)
 		}
-		if p.fire(); woken && p.drain() {
+		ended := woken && p.drain()
+		if p.fire(); ended {
 			return
 		}
 	}
@@ -306,6 +306,9 @@ func (p *Pump) drain() (ended bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, l := range closing {
+		if l.watch != nil {
+			p.fired = append(p.fired, l.watch.fired)
+		}
 		p.slots[l.slot] = nil
 		p.free = append(p.free, l.slot)
 	}

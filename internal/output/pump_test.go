@@ -214,7 +214,22 @@ func TestALineThatCameBeforeTheWatchIsSeen(t *testing.T) {
 	// What an earlier life has said does not count.
 	p.Close(w.ref)
 	again := add(t, p, "/w", 3)
-	p.Watch(again.ref, regexp.MustCompile(`^ready$`).Match, func() { t.Error("an earlier life's line has fired") })
+	p.Watch(again.ref, func(line []byte) bool { t.Errorf("an earlier life's line %q is looked at", line); return true }, func() {})
+}
+
+func TestALastLineIsLookedAt(t *testing.T) {
+	p, _ := newPump(t)
+	for _, last := range []string{"ready", "reedy"} {
+		w := add(t, p, "/"+last, 1)
+		seen, fired := false, make(chan struct{})
+		p.Watch(w.ref, func(line []byte) bool { seen = string(line) == "ready"; return seen }, func() { close(fired) })
+		w.out.WriteString(last)
+		p.Close(w.ref)
+		<-fired // whether or not it was there: nothing more will come
+		if seen != (last == "ready") {
+			t.Errorf("of %q was seen: %v", last, seen)
+		}
+	}
 }
 
 // A sink that waits keeps whoever supervises free.

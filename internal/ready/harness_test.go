@@ -138,6 +138,7 @@ func (n *node) cleanUp(before int) {
 			_ = n.engine.Kill(n.Now(), ref)
 			n.until("the end of "+ref.ID, func() bool { _, gone := n.ended[ref]; return gone })
 		}
+		n.prober.Looked(ref)
 		n.until("the end of its probe", func() bool { return n.prober.Drain(ref) })
 		n.prober.Forget(ref)
 	}

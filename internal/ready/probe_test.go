@@ -220,7 +220,7 @@ func TestALineOfOutputIsReady(t *testing.T) {
 		ref := n.start("db", child.Process{
 			Command: []string{"exec sleep 1000"}, Ready: &child.Ready{Log: `ready .* port [0-9]+$`},
 		})
-		match, fired, ok := n.prober.Pattern(ref)
+		match, ok := n.prober.Pattern(ref)
 		if !ok || match([]byte("starting")) {
 			t.Error("a line that says nothing matches")
 		}
@@ -230,7 +230,7 @@ func TestALineOfOutputIsReady(t *testing.T) {
 		if !match([]byte("ready on port 80")) {
 			t.Error("the line does not match")
 		}
-		go fired()
+		n.prober.Looked(ref)
 		await[Ready](n, ref)
 	})
 }
@@ -238,8 +238,13 @@ func TestALineOfOutputIsReady(t *testing.T) {
 func TestALineJustBeforeTheEndIsNotLost(t *testing.T) {
 	run(t, func(n *node) {
 		ref := n.start("job", child.Process{Command: []string{"exit 0"}, Ready: &child.Ready{Log: "done"}})
-		match, _, _ := n.prober.Pattern(ref)
-		match([]byte("done")) // the pump, which closes the life's output, has seen it
+		match, _ := n.prober.Pattern(ref)
+		n.until("its end", func() bool { _, ok := n.ended[ref]; return ok })
+		if n.prober.Drain(ref) {
+			t.Error("nobody has looked at its last lines yet")
+		}
+		match([]byte("done"))
+		n.prober.Looked(ref)
 		n.gone(ref)
 		if !has[Ready](n, ref) {
 			t.Error("it was ready, and nobody was told")

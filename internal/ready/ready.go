@@ -117,6 +117,7 @@ type life struct {
 type line struct {
 	pattern *regexp.Regexp
 	seen    atomic.Bool // the pump's goroutine sets it
+	over    bool        // looked for no more
 }
 
 // New makes the prober of a node. It holds nothing until a child needs it.
@@ -180,30 +181,34 @@ func (p *Prober) Started(ref tree.Ref, pid int) {
 	}
 }
 
-// Pattern gives what to watch a life's output for, as output.Pump.Watch takes
-// it: match may be called from any goroutine, and where it has matched, fired
-// is called once, from any goroutine but the node's. ok is false where the
-// life does not wait for a line.
-func (p *Prober) Pattern(ref tree.Ref) (match func(line []byte) bool, fired func(), ok bool) {
+// Pattern gives what to watch a life's output for. match may be called from any
+// goroutine; when it has matched, and when there is no line any more, Looked is
+// to be called. ok is false where the life does not wait for a line.
+func (p *Prober) Pattern(ref tree.Ref) (match func(line []byte) bool, ok bool) {
 	l := p.lives[ref]
 	if l == nil || l.line.pattern == nil {
-		return nil, nil, false
+		return nil, false
 	}
-	match = func(text []byte) bool {
+	return func(text []byte) bool {
 		if !l.line.pattern.Match(text) {
 			return false
 		}
 		l.line.seen.Store(true)
 		return true
+	}, true
+}
+
+// Looked says that a line of a life has matched, or that its last one was
+// looked at. A Drain that waited for this can be done.
+func (p *Prober) Looked(ref tree.Ref) {
+	l := p.lives[ref]
+	if l == nil {
+		return
 	}
-	fired = func() {
-		p.host.Post(func() {
-			if p.lives[ref] == l {
-				p.tell(l, Ready{})
-			}
-		})
+	l.line.over = true
+	if l.line.seen.Load() {
+		p.tell(l, Ready{})
 	}
-	return match, fired, true
 }
 
 // Up says that the child counts as running, from which its watchdog's time runs.
@@ -227,17 +232,13 @@ func (p *Prober) Stop(ref tree.Ref) {
 }
 
 // Drain reads what a dead life has left to say, before its death is told, so
-// that a READY sent just before the exit is not lost. The pump must have
-// closed the life's output before. It says whether nothing of the life's probe
-// is left: if not, the probe is being killed, and Ended names the life when it
-// is gone.
+// that a READY sent just before the exit is not lost. It says whether that is
+// all. If not, it is to be called again: after Ended has named the life, whose
+// probe is being killed, or after Looked, for the last lines of its output.
 func (p *Prober) Drain(ref tree.Ref) (done bool) {
 	l := p.lives[ref]
 	if l == nil {
 		return true
-	}
-	if l.line.seen.Load() {
-		p.tell(l, Ready{})
 	}
 	p.readPipe(l)
 	for range drainBound {
@@ -250,7 +251,8 @@ func (p *Prober) Drain(ref tree.Ref) (done bool) {
 	l.dog.on = false
 	p.quit(l)
 	p.arm(l)
-	return l.tries.process == (tree.Ref{})
+	looked := l.line.pattern == nil || l.line.over
+	return looked && l.tries.process == (tree.Ref{})
 }
 
 // Why says what a life that never became ready was waiting for, and how the
