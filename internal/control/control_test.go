@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/url"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -273,4 +275,16 @@ func TestAClientThatGoesAwayIsNotWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 	f.ends("/web")
+}
+
+func TestEveryRouteIsInTheDocumentation(t *testing.T) {
+	text, err := os.ReadFile("../../docs/control.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range routes() {
+		if line := "| " + r.Method + " | `" + r.Path + "` |"; !strings.Contains(string(text), line) {
+			t.Errorf("docs/control.md lacks %s", line)
+		}
+	}
 }

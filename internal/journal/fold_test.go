@@ -3,6 +3,7 @@ package journal
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
@@ -211,4 +212,31 @@ func TestTenThousandChildrenFit(t *testing.T) {
 		t.Errorf("a child costs %d bytes, more than %d", each, most)
 	}
 	runtime.KeepAlive(f)
+}
+
+// Whatever the order of the records, the fold stays a tree and loses nobody.
+func TestAnyStreamLeavesATree(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	paths := []string{"/", "/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f"}
+	events := []string{Add, Spawn, Start, Exit, Backoff, Failed, Ignore, Stopping, Kill, Stuck, Down, Remove, Report, GiveUp, Status}
+	kinds := []string{"supervisor", "worker", ""}
+	for range 200 {
+		s := &Store{}
+		for range 100 {
+			say(s, Record{Event: events[random.IntN(len(events))], Path: paths[random.IntN(len(paths))], Kind: kinds[random.IntN(3)],
+				Pid: random.IntN(3), Incarnation: random.Uint64N(4), Child: "b", Restarts: random.IntN(3)})
+			s.View(func(f *Fold) {
+				reached := len(f.Paths())
+				if reached != len(f.nodes) {
+					t.Fatalf("%d of %d nodes hang on the root", reached, len(f.nodes))
+				}
+				for at := range f.nodes {
+					f.why(at, noon)
+					if n := f.Status(at); n.Path != at || n.State == StateDown && n.Pid != 0 {
+						t.Fatalf("%s is %+v", at, n)
+					}
+				}
+			})
+		}
+	}
 }
