@@ -91,10 +91,10 @@ func TestWhatIsNoLineIsMalformed(t *testing.T) {
 
 func TestALineMayBeWrittenLoosely(t *testing.T) {
 	for line, payload := range map[string]string{
-		`{"id":1,"method":"x","params":"bare"}`:   `"bare"`,
-		`{"id":1,"method":"x","params":[1,2]}`:    `[1,2]`,
-		`{"id":1,"method":"x","params":[[1,2]]}`:  `[1,2]`,
-		` {"id":1,"method":"x","params":null} `:   ``,
+		`{"id":1,"method":"x","params":"bare"}`:    `"bare"`,
+		`{"id":1,"method":"x","params":[1,2]}`:     `[1,2]`,
+		`{"id":1,"method":"x","params":[[1,2]]}`:   `[1,2]`,
+		` {"id":1,"method":"x","params":null} `:    ``,
 		`{"id":1,"method":"x","params":{"a" : 1}}`: `{"a" : 1}`,
 	} {
 		m, err := ParseLine([]byte(line))

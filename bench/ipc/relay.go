@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/supertrees/supervise/ipc"
+	"github.com/supertrees/supervise/proc"
+)
+
+// node is the smallest host of a switch: a reading goroutine a link, one lock.
+type node struct {
+	mu sync.Mutex
+	sw *ipc.Switch
+}
+
+func (n *node) Send(l *ipc.Link, f *ipc.Frame) {
+	w, _ := l.Data.(*ipc.Writer)
+	check(w.Push(f, false))
+}
+func (n *node) Queued(*ipc.Link) (int, int) { return 0, 0 }
+func (n *node) Request(_ *ipc.Link, m *ipc.Message, ticket uint64) {
+	if ticket != 0 {
+		n.sw.Fail(ticket, &ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: m.Method})
+	}
+}
+func (n *node) Broken(_ *ipc.Link, err *ipc.Malformed) { check(err) }
+func (n *node) Cascade(*ipc.Link, string)              {}
+func (n *node) Numbered(uint32)                        {}
+
+func (n *node) serve(l *ipc.Link, r io.Reader) {
+	var split ipc.Splitter
+	buf := make([]byte, 64<<10)
+	for {
+		k, err := r.Read(buf)
+		n.mu.Lock()
+		bad := split.Feed(buf[:k], func(f *ipc.Frame) error { n.sw.Receive(l, f); return nil })
+		n.mu.Unlock()
+		if err != nil || bad != nil {
+			return
+		}
+	}
+}
+
+func (n *node) add(path string, w io.Writer) *ipc.Link {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	l := n.sw.AddWorker(path, 1, true)
+	l.Data = ipc.NewWriter(w)
+	_, err := w.Write(hello(l.Addr()))
+	check(err)
+	return l
+}
+
+// relay is a call from one worker to another through the switch of a third
+// process. The caller is this process; the switch is a child, so that every hop
+// is one between processes.
+func (b *bench) relay() float64 {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	r, w, stop := child("switch", 1)
+	defer stop()
+	s, err := proc.AttachOver(r, w, func(*proc.Server) error { return nil })
+	check(err)
+	ctx := s.Context(context.Background())
+	payload := make(proc.Raw, 64)
+	return b.p50(func() {
+		_, err := echoRaw.Call(ctx, proc.Name("/other"), payload)
+		check(err)
+	})
+}
+
+// switchMain is the child: its parent is one worker, a child of its own the
+// other.
+func switchMain() {
+	runtime.GOMAXPROCS(1)
+	os.Unsetenv("SUPERVISE_CHANNEL")
+	n := &node{}
+	n.sw = ipc.NewRoot(n)
+	up, down := os.NewFile(3, "r"), os.NewFile(4, "w")
+	r, w, stop := child("worker", 1)
+	other := n.add("/other", w)
+	caller := n.add("/caller", down)
+	go n.serve(other, r)
+	n.serve(caller, up)
+	stop()
+	os.Exit(0)
+}
+
+// plainRelay is the same way with plain pipes and 64 bytes.
+func (b *bench) plainRelay() float64 {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	r, w, stop := child("relay", 1)
+	defer stop()
+	return b.pingPong(r, w)
+}
+
+func relayMain() {
+	runtime.GOMAXPROCS(1)
+	up, down := os.NewFile(3, "r"), os.NewFile(4, "w")
+	r, w, stop := child("echo", 1)
+	copyAll := func(to io.Writer, from io.Reader) {
+		buf := make([]byte, 64<<10)
+		for {
+			k, err := from.Read(buf)
+			if err != nil {
+				return
+			}
+			_, err = to.Write(buf[:k])
+			check(err)
+		}
+	}
+	go copyAll(down, r)
+	copyAll(w, up)
+	stop()
+	os.Exit(0)
+}
+
+// pingC is the limit: one process, forked, two pipes, no runtime.
+const pingC = `
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+static int cmp(const void *a, const void *b) { double x = *(double *)a, y = *(double *)b; return x < y ? -1 : x > y; }
+int main(int argc, char **argv) {
+	int down[2], up[2], n = atoi(argv[1]);
+	char buf[64] = {0};
+	double *t = malloc(n * sizeof *t);
+	if (pipe(down) || pipe(up)) return 1;
+	if (fork() == 0) {
+		close(down[1]);
+		while (read(down[0], buf, 64) == 64) if (write(up[1], buf, 64) != 64) return 1;
+		return 0;
+	}
+	for (int i = 0; i < n; i++) {
+		struct timespec a, b;
+		clock_gettime(CLOCK_MONOTONIC, &a);
+		if (write(down[1], buf, 64) != 64 || read(up[0], buf, 64) != 64) return 1;
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		t[i] = (b.tv_sec - a.tv_sec) * 1e6 + (b.tv_nsec - a.tv_nsec) / 1e3;
+	}
+	qsort(t, n, sizeof *t, cmp);
+	printf("%f\n", t[n / 2]);
+	return 0;
+}
+`
+
+func buildC() (path string, err error) {
+	dir, err := os.MkdirTemp("", "pingc")
+	if err != nil {
+		return "", err
+	}
+	source := filepath.Join(dir, "ping.c")
+	if err := os.WriteFile(source, []byte(pingC), 0o600); err != nil {
+		return "", err
+	}
+	path = filepath.Join(dir, "ping")
+	return path, exec.Command("cc", "-O2", "-o", path, source).Run()
+}
+
+func (b *bench) plainC(path string) float64 {
+	out, err := exec.Command(path, strconv.Itoa(int(b.d.Seconds()*100_000))).Output()
+	check(err)
+	us, err := strconv.ParseFloat(strings.TrimSpace(string(out)), 64)
+	check(err)
+	return us
+}
