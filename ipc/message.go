@@ -82,6 +82,11 @@ func (m *Message) Frame(scratch []byte) (Frame, error) {
 // Message makes a message of a frame that is whole: one without More that
 // follows no other piece. The payload is the frame's.
 func (f *Frame) Message() (Message, error) {
+	var w words
+	return f.message(&w)
+}
+
+func (f *Frame) message(w *words) (Message, error) {
 	m := Message{
 		Type: f.Type, Codec: f.Flags & CodecMask, About: f.Flags&About != 0,
 		ID: f.ID, Dst: f.Dst, Src: f.Src, Payload: f.Payload,
@@ -91,7 +96,7 @@ func (f *Frame) Message() (Message, error) {
 		if err != nil {
 			return Message{}, err
 		}
-		m.take(&fields)
+		m.take(&fields, w)
 	}
 	if (m.Type == Call || m.Type == Cast) && m.Method == "" {
 		return Message{}, malformed(f.Fields, "a call or a cast without a method, or a piece without a first")
@@ -99,8 +104,8 @@ func (f *Frame) Message() (Message, error) {
 	return m, nil
 }
 
-func (m *Message) take(f *Fields) {
-	m.Method, m.To, m.Left = string(f.Method), string(f.To), f.Left
+func (m *Message) take(f *Fields, w *words) {
+	m.Method, m.To, m.Left = w.of(f.Method), w.of(f.To), f.Left
 	if f.Traceparent != nil {
 		m.Traceparent = append([]byte(nil), f.Traceparent...)
 	}
@@ -120,8 +125,31 @@ func (m *Message) take(f *Fields) {
 type Assembler struct {
 	Limit int // of one message, in bytes; 0 is DefaultMessage
 
-	open map[pieceKey]*piece
-	held int // bytes in open
+	open  map[pieceKey]*piece
+	held  int // bytes in open
+	words words
+}
+
+// words keeps one string for each method and target that comes again and
+// again: no allocation a message.
+type words map[string]string
+
+// maxWords bounds it: who makes up more pays for them.
+const maxWords = 256
+
+func (w *words) of(b []byte) string {
+	if len(b) == 0 {
+		return ""
+	}
+	if s, ok := (*w)[string(b)]; ok {
+		return s
+	}
+	if *w == nil || len(*w) >= maxWords {
+		*w = words{}
+	}
+	s := string(b)
+	(*w)[s] = s
+	return s
 }
 
 type pieceKey struct {
@@ -143,13 +171,13 @@ func (a *Assembler) Add(f *Frame) (m Message, done bool, err error) {
 	case f.Type == Cancel:
 		a.drop(pieceKey{Call, f.ID})
 		a.drop(pieceKey{Cast, f.ID})
-		m, err = f.Message()
+		m, err = f.message(&a.words)
 		return m, err == nil, err
 	case p == nil && f.Flags&More == 0:
 		if f.Type == Error {
 			a.drop(pieceKey{Reply, f.ID}) // an answer that broke off
 		}
-		m, err = f.Message()
+		m, err = f.message(&a.words)
 		if err == nil && len(m.Payload) > a.limit() {
 			m.Payload, m.Refused = nil, CodeTooLarge
 		}

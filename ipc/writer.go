@@ -3,6 +3,7 @@ package ipc
 import (
 	"errors"
 	"io"
+	"runtime"
 	"sync"
 )
 
@@ -46,6 +47,7 @@ type Writer struct {
 	err     error
 	room    chan struct{} // closed when buf is taken; nil while nobody waits
 	wake    chan struct{} // one token for the flusher; nil until it runs
+	woken   bool          // it has a token, or has not looked since it had
 	idle    *sync.Cond
 }
 
@@ -233,15 +235,17 @@ func (w *Writer) wakeFlusher() {
 		w.wake = make(chan struct{}, 1)
 		go w.flusher(w.wake)
 	}
-	select {
-	case w.wake <- struct{}{}:
-	default: // it is awake
+	if !w.woken {
+		w.woken = true
+		w.wake <- struct{}{} // has room: there is one token for each time it is woken
 	}
 }
 
 func (w *Writer) flusher(wake <-chan struct{}) {
 	for range wake {
+		runtime.Gosched() // who is about to send as well rides on this write
 		w.mu.Lock()
+		w.woken = false
 		for w.err == nil {
 			b := w.rest
 			w.rest = nil

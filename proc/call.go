@@ -60,7 +60,8 @@ func readAnswer[Rep any](to Target, method string, a answer) (rep Rep, err error
 	case a.failed:
 		return rep, callError(to.String(), method, a.body)
 	}
-	if err := decode(a.codec, a.body, &rep); err != nil {
+	rep, err = decode[Rep](a.codec, a.body)
+	if err != nil {
 		return rep, &CallError{To: to.String(), Method: method, Code: ErrBadReply, Message: err.Error()}
 	}
 	return rep, nil
@@ -142,13 +143,26 @@ func (c Cast[Msg]) Cast(ctx context.Context, to Targets, msg Msg) error {
 	if err != nil {
 		return fmt.Errorf("cast %v %s: encoding the message: %w", to, string(c), err)
 	}
+	if one, ok := to.(Target); ok {
+		m := ipc.Message{Type: ipc.Cast, Codec: codec, Method: string(c), Payload: body}
+		m.Dst, m.To = one.wire()
+		return castError(to, &m, s.ch.cast(ctx, &m))
+	}
+	return s.castMany(ctx, to, codec, string(c), body)
+}
+
+func (s *Server) castMany(ctx context.Context, to Targets, codec uint8, method string, body []byte) error {
 	return to.each(func(dst ipc.Addr, where string) error {
-		m := ipc.Message{Type: ipc.Cast, Codec: codec, Dst: dst, To: where, Method: string(c), Payload: body}
-		if err := s.ch.cast(ctx, &m); err != nil {
-			return &CallError{To: to.String(), Method: string(c), Code: codeOf(err), Message: err.Error()}
-		}
-		return nil
+		m := ipc.Message{Type: ipc.Cast, Codec: codec, Dst: dst, To: where, Method: method, Payload: body}
+		return castError(to, &m, s.ch.cast(ctx, &m))
 	})
+}
+
+func castError(to Targets, m *ipc.Message, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &CallError{To: to.String(), Method: m.Method, Code: codeOf(err), Message: err.Error()}
 }
 
 // Call is a cast that waits until it has been handled.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,7 @@ type pending struct {
 	index, gen uint32
 	used       bool
 	counted    bool
+	alone      bool // no other call was open when it was made
 	ch         chan answer
 	then       func(answer) // instead of ch
 	next       *pending
@@ -73,12 +75,12 @@ func (c *channel) read(r *ipc.Reader) {
 	var assemble ipc.Assembler
 	err := c.greet(r, &assemble)
 	close(c.ready)
+	var f ipc.Frame // here, or each would be an allocation
+	var m ipc.Message
 	for err == nil {
-		var f ipc.Frame
 		if f, err = r.Read(); err != nil {
 			break
 		}
-		var m ipc.Message
 		var done bool
 		if m, done, err = assemble.Add(&f); !done {
 			continue
@@ -91,6 +93,9 @@ func (c *channel) read(r *ipc.Reader) {
 			c.answered(&m)
 		default:
 			c.take(&m)
+		}
+		if !r.Buffered() {
+			runtime.Gosched() // whoever was woken answers before the pipe is looked at in vain
 		}
 	}
 	c.end(err)
@@ -222,6 +227,7 @@ func (c *channel) acquire(counted bool, done <-chan struct{}, late <-chan time.T
 	if counted {
 		c.open++
 	}
+	p.alone = c.open <= 1
 	return p, true
 }
 

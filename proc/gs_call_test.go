@@ -257,17 +257,18 @@ func TestGS9AReplyMayComeLaterAndFromAnybody(t *testing.T) {
 func TestGS10ARequestHasOneReply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := proctest.New(t)
-		var second, gone bool
+		var second bool
+		gone, late := make(chan struct{}), make(chan bool)
 		start(t, tree, "/twice", func(s *proc.Server) error {
 			Echo.HandleLater(s, func(_ context.Context, text string, from proc.From[string]) error {
 				from.Reply(text)
 				second = from.Reply("again") || from.Fail(ErrNo)
 				return nil
 			})
-			Never.HandleLater(s, func(ctx context.Context, _ proc.None, from proc.From[string]) error {
+			Never.HandleLater(s, func(_ context.Context, _ proc.None, from proc.From[string]) error {
 				go func() {
-					<-ctx.Done()
-					gone = from.Reply("too late")
+					<-gone
+					late <- from.Reply("too late")
 				}()
 				return nil
 			})
@@ -281,9 +282,9 @@ func TestGS10ARequestHasOneReply(t *testing.T) {
 		ctx, cancel := context.WithTimeout(tree.Context(), time.Second)
 		defer cancel()
 		_, err := Never.Call(ctx, proc.Name("/twice"), proc.None{})
-		synctest.Wait()
 		wantErr(t, err, proc.ErrTimeout)
-		if gone {
+		close(gone)
+		if <-late {
 			t.Error("a reply to a caller that has gone on was taken")
 		}
 	})

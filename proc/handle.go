@@ -66,16 +66,11 @@ func (c Call[Req, Rep]) Handle(on Where, f func(context.Context, Req) (Rep, erro
 		if err == error(errPostpone) {
 			return true
 		}
-		r.s.conclude(r, func() {
-			switch {
-			case err != nil && !r.call:
-				castFailed(r, err)
-			case err != nil:
-				r.fail(bodyOf(err))
-			default:
-				r.reply(rep)
-			}
-		})
+		if r.call && r.s.box.ending() != nil {
+			r.s.hold(func() { conclude(r, rep, err) })
+		} else {
+			conclude(r, rep, err)
+		}
 		return false
 	})
 }
@@ -93,7 +88,7 @@ func (c Call[Req, Rep]) HandleLater(on Where, f func(context.Context, Req, From[
 		case err == error(errPostpone):
 			return true
 		case err != nil:
-			r.s.conclude(r, func() { r.fail(bodyOf(err)) })
+			conclude(r, None{}, err)
 		}
 		return false
 	})
@@ -111,16 +106,11 @@ func (c Cast[Msg]) Handle(on Where, f func(context.Context, Msg) error) {
 		if err == error(errPostpone) {
 			return true
 		}
-		r.s.conclude(r, func() {
-			switch {
-			case err != nil && !r.call:
-				castFailed(r, err)
-			case err != nil:
-				r.fail(bodyOf(err))
-			default:
-				r.reply(None{})
-			}
-		})
+		if r.call && r.s.box.ending() != nil {
+			r.s.hold(func() { conclude(r, None{}, err) })
+		} else {
+			conclude(r, None{}, err)
+		}
 		return false
 	})
 }
@@ -132,7 +122,7 @@ func castFailed(r *request, err error) {
 
 // requestOf decodes a request, or answers that it cannot be.
 func requestOf[Req any](r *request) (req Req, ok bool) {
-	err := decode(r.codec, r.payload, &req)
+	req, err := decode[Req](r.codec, r.payload)
 	if err == nil {
 		return req, true
 	}
@@ -144,14 +134,21 @@ func requestOf[Req any](r *request) (req Req, ok bool) {
 	return req, false
 }
 
-// conclude sends an answer: at once, or, if the handler has stopped the
-// server, after OnTerminate (GS-12).
-func (s *Server) conclude(r *request, answer func()) {
-	if r.call && s.box.ending() != nil {
-		s.mu.Lock()
-		s.held = append(s.held, answer)
-		s.mu.Unlock()
-		return
+// conclude sends the answer of a handler that has returned.
+func conclude[Rep any](r *request, rep Rep, err error) {
+	switch {
+	case err != nil && !r.call:
+		castFailed(r, err)
+	case err != nil:
+		r.fail(bodyOf(err))
+	case r.call:
+		reply(r, rep)
 	}
-	answer()
+}
+
+// hold keeps an answer until OnTerminate has run: GS-12.
+func (s *Server) hold(answer func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = append(s.held, answer)
 }

@@ -3,6 +3,7 @@ package proc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,8 +35,9 @@ type mailbox struct {
 	next      []item // Continue
 	system    []item
 	suspended bool
-	stop      *ending // once set, nothing else is handed out
-	over      bool    // the mark was passed
+	asleep    bool                   // the server waits in take
+	stop      atomic.Pointer[ending] // once set, nothing else is handed out
+	over      bool                   // the mark was passed
 	dropped   uint64
 
 	idle      func(context.Context) error // Timeout
@@ -63,7 +65,7 @@ func (b *mailbox) put(it item) (ok, over bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	cost := it.cost()
-	if b.stop != nil {
+	if b.stop.Load() != nil {
 		return false, false
 	}
 	if b.bytes+cost > mailboxCap {
@@ -75,7 +77,9 @@ func (b *mailbox) put(it item) (ok, over bool) {
 		b.over, over = true, true
 	}
 	b.queue = append(b.queue, it)
-	b.come.Signal()
+	if b.asleep {
+		b.come.Signal()
+	}
 	return true, over
 }
 
@@ -98,19 +102,15 @@ func (b *mailbox) putSystem(f func(context.Context) error) {
 func (b *mailbox) end(e *ending) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stop != nil {
+	if b.stop.Load() != nil {
 		return false
 	}
-	b.stop = e
+	b.stop.Store(e)
 	b.come.Broadcast()
 	return true
 }
 
-func (b *mailbox) ending() *ending {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.stop
-}
+func (b *mailbox) ending() *ending { return b.stop.Load() }
 
 // take waits for the next item; ok is false when the server is to end. under
 // says that the mailbox has come well below its mark again.
@@ -119,7 +119,7 @@ func (b *mailbox) take() (it item, under, ok bool) {
 	defer b.mu.Unlock()
 	for {
 		switch {
-		case b.stop != nil:
+		case b.stop.Load() != nil:
 			b.disarm()
 			return item{}, false, false
 		case len(b.next) > 0 && !b.suspended:
@@ -139,7 +139,9 @@ func (b *mailbox) take() (it item, under, ok bool) {
 			return it, under, true
 		}
 		b.arm()
+		b.asleep = true
 		b.come.Wait()
+		b.asleep = false
 	}
 }
 
@@ -221,6 +223,13 @@ func (b *mailbox) suspend(on bool) {
 	b.suspended = on
 	b.disarm()
 	b.come.Broadcast()
+}
+
+// empty says whether nothing waits.
+func (b *mailbox) empty() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.head == len(b.queue)
 }
 
 // waiting is the number of items in the queue.

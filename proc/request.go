@@ -95,8 +95,8 @@ func (r *request) claim() bool {
 	return true
 }
 
-// reply answers with a value; bytes go as they are.
-func (r *request) reply(v any) bool {
+// reply answers with a value.
+func reply[Rep any](r *request, v Rep) bool {
 	if !r.claim() {
 		return false
 	}
@@ -123,12 +123,15 @@ func (r *request) send(t ipc.Type, codec uint8, body []byte) bool {
 	if r.s.running.Err() != nil {
 		return false
 	}
-	m := ipc.Message{Type: t, Codec: codec, ID: r.id, Payload: body}
-	write := r.s.ch.w.Send
-	if n, _, _ := r.s.box.waiting(); n > 0 {
-		write = r.s.ch.w.Queue // more answers follow: they go in one write
+	now := r.s.box.empty() // else more answers follow: they go in one write
+	var err error
+	if len(body) <= ipc.MaxPayload {
+		f := ipc.Frame{Header: ipc.Header{Type: t, Flags: codec, ID: r.id}, Payload: body}
+		err = r.s.ch.send(&f, r.s.ch.closed, now)
+	} else {
+		m := ipc.Message{Type: t, Codec: codec, ID: r.id, Payload: body}
+		err = m.Frames(nil, func(f *ipc.Frame) error { return r.s.ch.send(f, r.s.ch.closed, now) })
 	}
-	err := m.Frames(nil, func(f *ipc.Frame) error { return write(f, r.s.ch.closed) })
 	return err == nil && (r.by.IsZero() || time.Now().Before(r.by))
 }
 
@@ -136,7 +139,7 @@ func (r *request) send(t ipc.Type, codec uint8, body []byte) bool {
 type From[Rep any] struct{ r *request }
 
 // Reply answers. It returns false when the caller is gone or has an answer.
-func (f From[Rep]) Reply(rep Rep) bool { return f.r != nil && f.r.reply(rep) }
+func (f From[Rep]) Reply(rep Rep) bool { return f.r != nil && reply(f.r, rep) }
 
 // Fail answers with an error, as a handler's.
 func (f From[Rep]) Fail(err error) bool { return f.r != nil && f.r.fail(bodyOf(err)) }

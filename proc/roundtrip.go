@@ -28,7 +28,9 @@ func (c *channel) roundTrip(ctx context.Context, m *ipc.Message, limited bool) a
 		return gaveUp(ctx.Err())
 	}
 	m.ID = p.id()
-	if err := c.write(m, ctx.Done(), true); err != nil {
+	// A call alone is written at once; of many, those that are made in the same
+	// turn go in one write.
+	if err := c.write(m, ctx.Done(), p.alone); err != nil {
 		c.release(p)
 		return c.notSent(ctx, err)
 	}
@@ -94,13 +96,9 @@ func (c *channel) fits(m *ipc.Message) (answer, bool) {
 // write sends a message, in pieces if it needs them. If the sender gives up in
 // the middle, the receiver forgets what it has. now flushes.
 func (c *channel) write(m *ipc.Message, done <-chan struct{}, now bool) error {
-	send := c.w.Queue
-	if now {
-		send = c.w.Send
-	}
 	pieces := len(m.Payload) > ipc.MaxPayload
 	if pieces || c.ordered.n.Load() > 0 {
-		return c.writeInOrder(m, pieces, done, send)
+		return c.writeInOrder(m, pieces, done, now)
 	}
 	b := scratch.Get().(*[]byte)
 	defer scratch.Put(b)
@@ -108,10 +106,18 @@ func (c *channel) write(m *ipc.Message, done <-chan struct{}, now bool) error {
 	if err != nil {
 		return err
 	}
-	return send(&f, done)
+	return c.send(&f, done, now)
 }
 
-func (c *channel) writeInOrder(m *ipc.Message, pieces bool, done <-chan struct{}, send func(*ipc.Frame, <-chan struct{}) error) error {
+// send is not a function value: those would move every frame to the heap.
+func (c *channel) send(f *ipc.Frame, done <-chan struct{}, now bool) error {
+	if now {
+		return c.w.Send(f, done)
+	}
+	return c.w.Queue(f, done)
+}
+
+func (c *channel) writeInOrder(m *ipc.Message, pieces bool, done <-chan struct{}, now bool) error {
 	key := targetKey(m)
 	if !c.ordered.enter(key, pieces, done) {
 		return ipc.ErrAbandoned
@@ -121,7 +127,7 @@ func (c *channel) writeInOrder(m *ipc.Message, pieces bool, done <-chan struct{}
 	}
 	sent := 0
 	err := m.Frames(nil, func(f *ipc.Frame) error {
-		err := send(f, done)
+		err := c.send(f, done, now)
 		if err == nil {
 			sent++
 		}

@@ -152,12 +152,17 @@ func (s *Server) failed(err error) {
 func (s *Server) guard(what string, f func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			stack := bound(string(debug.Stack()), 8<<10)
-			fmt.Fprintf(os.Stderr, "panic in %s: %v\n\n%s\n", what, v, stack)
-			err = &fault{fmt.Sprintf("panic in %s: %v", what, v), stack}
+			err = panicked(what, v)
 		}
 	}()
 	return f()
+}
+
+// panicked is called where the panic v is recovered.
+func panicked(what string, v any) *fault {
+	stack := bound(string(debug.Stack()), 8<<10)
+	fmt.Fprintf(os.Stderr, "panic in %s: %v\n\n%s\n", what, v, stack)
+	return &fault{fmt.Sprintf("panic in %s: %v", what, v), stack}
 }
 
 // errKilled is the end of a server of which a test wants to see no more.
@@ -207,20 +212,13 @@ func (s *Server) serve(it item, begun time.Time) error {
 	if r.call && !r.by.IsZero() && begun.After(r.by) {
 		s.stats.expired.Add(1)
 	}
-	var h handler
-	postpone := false
+	h := s.unknown
 	if m != nil {
-		h = m.pick(s.machine)
-	}
-	err := s.guard(r.method, func() error {
-		switch {
-		case h == nil:
-			s.unknown(r)
-		default:
-			postpone = h(r)
+		if own := m.pick(s.machine); own != nil {
+			h = own
 		}
-		return nil
-	})
+	}
+	postpone, err := s.invoke(h, r)
 	took := time.Since(begun)
 	s.stats.handled(took)
 	if took > s.slow && s.slow > 0 {
@@ -235,8 +233,18 @@ func (s *Server) serve(it item, begun time.Time) error {
 	return err
 }
 
+// invoke is guard for a handler: the way of every message.
+func (s *Server) invoke(h handler, r *request) (postpone bool, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = panicked(r.method, v)
+		}
+	}()
+	return h(r), nil
+}
+
 // unknown takes what no handler is for.
-func (s *Server) unknown(r *request) {
+func (s *Server) unknown(r *request) (postpone bool) {
 	s.mu.Lock()
 	info := s.info
 	s.mu.Unlock()
@@ -251,6 +259,7 @@ func (s *Server) unknown(r *request) {
 	default:
 		slog.Warn("proc: a cast that nothing handles", "method", r.method)
 	}
+	return false
 }
 
 // finish ends the server: OnTerminate, then the answers that wait for it, then

@@ -2,7 +2,6 @@ package proc
 
 import (
 	"math/bits"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -11,24 +10,19 @@ import (
 type stats struct {
 	in, expired, failed atomic.Uint64
 
-	mu    sync.Mutex
-	n     uint64
-	times [64]uint64 // handler times by the position of their highest bit, in ns
+	times [64]atomic.Uint64 // handlers by the position of the highest bit of their time in ns
 }
 
 func (s *stats) handled(d time.Duration) {
-	s.mu.Lock()
-	s.n++
-	s.times[bits.Len64(uint64(max(d, 0)))%64]++
-	s.mu.Unlock()
+	s.times[bits.Len64(uint64(max(d, 0)))%64].Add(1)
 }
 
 // quantile is a time that this part of the handlers did not exceed, to within
 // a factor of 2.
-func (s *stats) quantile(q float64) time.Duration {
-	want, sum := uint64(q*float64(s.n)), uint64(0)
-	for i, n := range s.times {
-		if sum += n; sum > want {
+func (s *stats) quantile(q float64, n uint64) time.Duration {
+	want, sum := uint64(q*float64(n)), uint64(0)
+	for i := range s.times {
+		if sum += s.times[i].Load(); sum > want {
 			return time.Duration(1) << i
 		}
 	}
@@ -52,9 +46,9 @@ type Statistics struct {
 func (s *Server) statistics() Statistics {
 	st := Statistics{In: s.stats.in.Load(), Expired: s.stats.expired.Load(), Failed: s.stats.failed.Load()}
 	st.Mailbox, st.Bytes, st.Dropped = s.box.waiting()
-	s.stats.mu.Lock()
-	defer s.stats.mu.Unlock()
-	st.Handled = s.stats.n
-	st.P50, st.P99 = s.stats.quantile(0.5).Seconds(), s.stats.quantile(0.99).Seconds()
+	for i := range s.stats.times {
+		st.Handled += s.stats.times[i].Load()
+	}
+	st.P50, st.P99 = s.stats.quantile(0.5, st.Handled).Seconds(), s.stats.quantile(0.99, st.Handled).Seconds()
 	return st
 }
