@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 
 	"github.com/supertrees/supervise/internal/control"
@@ -55,6 +56,59 @@ func (t *runningTree) Output(ctx context.Context, path string, n int) ([]output.
 		return nil, ended(err)
 	}
 	return a.Lines, refusal(a)
+}
+
+// Call calls a worker.
+func (t *runningTree) Call(ctx context.Context, m control.Message) (json.RawMessage, error) {
+	reply, err := t.node.Call(ctx, m.To, m.Method, m.Payload)
+	return reply, talked(err)
+}
+
+// Cast casts to workers.
+func (t *runningTree) Cast(m control.Message) error {
+	return talked(t.node.Cast(m.To, m.Method, m.Payload))
+}
+
+// Names are the registered names.
+func (t *runningTree) Names(ctx context.Context) ([]control.Name, error) {
+	found, err := t.node.Names(ctx)
+	if err != nil {
+		return nil, talked(err)
+	}
+	names := make([]control.Name, len(found))
+	for i, r := range found {
+		names[i] = control.Name{Name: r.Name, Path: r.Path, Addr: r.Addr.String(), Incarnation: r.Incarnation}
+	}
+	return names, nil
+}
+
+// Channel is what is known of a worker's channel.
+func (t *runningTree) Channel(ctx context.Context, path string) (*control.Channel, error) {
+	a, err := t.node.Ask(ctx, node.Request{Verb: node.Talk, Path: path}, nil)
+	if err != nil {
+		return nil, ended(err)
+	}
+	if err := refusal(a); err != nil {
+		return nil, err
+	}
+	c := a.Channel
+	return &control.Channel{
+		Calls: c.Calls, Waiting: c.Waiting, Queued: c.Queued, Dropped: c.Dropped, Busy: c.Busy, Names: c.Names,
+		Statistics: c.Statistics,
+	}, nil
+}
+
+// talked puts the error of a call into its code.
+func talked(err error) error {
+	var failed *node.CallError
+	var misuse *node.MessageError
+	switch {
+	case errors.As(err, &failed):
+		return &control.Refused{Word: failed.Code, Detail: failed.Detail()}
+	case errors.As(err, &misuse):
+		return &control.Refused{Word: control.WordBadRequest, Detail: misuse.Error()}
+	}
+	return err
 }
 
 // seen is the answer about the child that was meant, or that came of it.

@@ -55,6 +55,31 @@ func (f *fakeTree) Output(context.Context, string, int) ([]output.Line, error) {
 	return []output.Line{{Stream: output.Stdout, Text: "listening"}, {Stream: output.Stderr, Text: "oh"}}, nil
 }
 
+func (f *fakeTree) Call(ctx context.Context, m control.Message) (json.RawMessage, error) {
+	switch m.Method {
+	case "echo":
+		return m.Payload, nil
+	case "never":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	case "$methods":
+		return json.RawMessage(`["echo","withdraw"]`), nil
+	case "nobody":
+		return nil, &control.Refused{Word: "noproc"}
+	}
+	return nil, &control.Refused{Word: "insufficient_balance", Detail: "7"}
+}
+
+func (f *fakeTree) Cast(m control.Message) error { return nil }
+
+func (f *fakeTree) Names(context.Context) ([]control.Name, error) {
+	return []control.Name{{Name: "bank", Path: "/web", Addr: "@1.1", Incarnation: 1}}, nil
+}
+
+func (f *fakeTree) Channel(context.Context, string) (*control.Channel, error) {
+	return &control.Channel{Waiting: 3, Names: []string{"bank"}, Statistics: json.RawMessage(`{"mailbox":2,"handled":1000,"p50":0.000128,"p99":0.002}`)}, nil
+}
+
 func (f *fakeTree) say(records ...journal.Record) {
 	for _, r := range records {
 		r.Time = time.Now()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/supertrees/supervise/internal/child"
+	"github.com/supertrees/supervise/internal/control"
 )
 
 // completionCommand prints what a shell needs.
@@ -217,6 +218,10 @@ func arguments(ctx context.Context, io *stdio, c command, before, positional []s
 		return names()
 	case a.name == "signal" && len(positional) == 1:
 		return signals()
+	case len(kinds) > 1 && kinds[0] == "TO" && len(positional) == 0:
+		return callees(ctx, io, c, before)
+	case len(kinds) > 1 && kinds[0] == "TO" && len(positional) == 1:
+		return methods(ctx, io, c, before, positional[0])
 	case len(kinds) == 0:
 		return nil
 	case strings.Contains(kinds[0], "PATH") && (len(positional) == 0 || strings.HasSuffix(kinds[0], "...")):
@@ -233,6 +238,16 @@ func arguments(ctx context.Context, io *stdio, c command, before, positional []s
 
 // paths are those of the tree that the words before the cursor mean.
 func paths(ctx context.Context, io *stdio, c command, before []string) (all []string) {
+	client := completionClient(io, c, before)
+	if client == nil || client.Get(ctx, "paths", "", nil, &all) != nil {
+		return nil
+	}
+	return all
+}
+
+// completionClient asks the tree that the words before the cursor mean; nil
+// where that cannot be found.
+func completionClient(io *stdio, c command, before []string) *control.Client {
 	t, ok := c.(talker)
 	if !ok {
 		return nil
@@ -251,10 +266,10 @@ func paths(ctx context.Context, io *stdio, c command, before []string) (all []st
 		return nil
 	}
 	client, err := t.reach().client(io)
-	if err != nil || client.Get(ctx, "paths", "", nil, &all) != nil {
+	if err != nil {
 		return nil
 	}
-	return all
+	return client
 }
 
 // signals are the names of the signals, without SIG.

@@ -125,6 +125,7 @@ func commands() []command {
 		&statusCommand{}, &eventsCommand{}, &logsCommand{}, &whyCommand{}, &waitCommand{},
 		&orderCommand{verb: "start"}, &orderCommand{verb: "stop"}, &orderCommand{verb: "restart"},
 		&addCommand{}, &orderCommand{verb: "remove"}, &signalCommand{}, &shutdownCommand{},
+		&callCommand{}, &castCommand{}, &namesCommand{},
 		&checkCommand{}, &simulateCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
 	}
 }

@@ -50,6 +50,7 @@ func (c *statusCommand) Run(ctx context.Context, io *stdio, words []string) erro
 	t := table{io: io, now: time.Now(), top: n.Path}
 	t.add(n.Node, "", "")
 	t.print()
+	printChannel(io, n.Channel)
 	printLines(io, n.Output)
 	return nil
 }

@@ -51,10 +51,24 @@ type CallError struct {
 }
 
 func (e *CallError) Error() string {
-	if e.Message == "" || e.Message == e.Code {
-		return fmt.Sprintf("call %s %s: %s", e.To, e.Method, e.Code)
+	text := fmt.Sprintf("call %s %s: %s", e.To, e.Method, e.Code)
+	if detail := e.Detail(); detail != "" {
+		text += ": " + detail
 	}
-	return fmt.Sprintf("call %s %s: %s: %s", e.To, e.Method, e.Code, e.Message)
+	return text
+}
+
+// Detail is what is known beside the code: the message, and the data as JSON.
+func (e *CallError) Detail() string {
+	switch {
+	case len(e.Data) == 0 && e.Message == e.Code:
+		return ""
+	case len(e.Data) == 0:
+		return e.Message
+	case e.Message == e.Code || e.Message == "":
+		return string(e.Data)
+	}
+	return e.Message + ": " + string(e.Data)
 }
 
 // Call calls whom m names, by Dst or To, and waits for the one outcome: a

@@ -4,6 +4,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -30,6 +31,20 @@ type Tree interface {
 
 	// Tap collects what the children of these paths print from now on.
 	Tap(wants func(path string) bool) *output.Tap
+
+	// Call calls a worker from outside, until the context ends, and returns the
+	// reply. An error of the worker or of the protocol is a *Refused with its code.
+	Call(ctx context.Context, m Message) (json.RawMessage, error)
+
+	// Cast casts to workers; to nobody as well.
+	Cast(m Message) error
+
+	// Names are the names registered in the tree, sorted.
+	Names(ctx context.Context) ([]Name, error)
+
+	// Channel is what is known of a worker's channel; a worker that has none is
+	// a *Refused.
+	Channel(ctx context.Context, path string) (*Channel, error)
 
 	// Info says what is running.
 	Info() Info

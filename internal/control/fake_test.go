@@ -2,6 +2,7 @@ package control
 
 import (
 	"context"
+	"encoding/json"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -46,6 +47,27 @@ func (f *fake) Output(_ context.Context, path string, n int) ([]output.Line, err
 	}
 	lines := []output.Line{{Stream: output.Stdout, Incarnation: 1, Text: "hello"}, {Stream: output.Stderr, Incarnation: 1, Text: "oh\x00\xff"}}
 	return lines[:min(n, len(lines))], nil
+}
+
+func (f *fake) Call(ctx context.Context, m Message) (json.RawMessage, error) {
+	switch m.Method {
+	case "echo":
+		return m.Payload, nil
+	case "never":
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, &Refused{Word: "insufficient_balance", Detail: "call bank withdraw: 7"}
+}
+
+func (f *fake) Cast(m Message) error { return nil }
+
+func (f *fake) Names(context.Context) ([]Name, error) {
+	return []Name{{Name: "bank", Path: "/web", Addr: "@1.1", Incarnation: 1}}, nil
+}
+
+func (f *fake) Channel(context.Context, string) (*Channel, error) {
+	return &Channel{Waiting: 3, Names: []string{"bank"}}, nil
 }
 
 // say writes records to the fake's journal.

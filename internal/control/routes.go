@@ -41,6 +41,9 @@ func routes() []Route {
 		{"POST", "/v1/add/PATH", "start a new child of the supervisor at PATH (start_child); the body is its spec, or {\"args\": […]} for an instance", (*call).order},
 		{"POST", "/v1/remove/PATH", "forget a child that is down (delete_child)", (*call).order},
 		{"POST", "/v1/signal/PATH", "signal=HUP: send a signal to a child's main process", (*call).order},
+		{"POST", "/v1/call", "call a worker; the body is {\"to\", \"method\", \"payload\"}, to a name, a /path or an address; timeout=5s", (*call).talk},
+		{"POST", "/v1/cast", "cast to workers; the body is the same, and to may be group:NAME", (*call).tell},
+		{"GET", "/v1/names", "the registered names, and who holds them", (*call).names},
 		{"POST", "/v1/shutdown", "stop the whole tree in order; the answer comes when that has begun", (*call).order},
 	}
 }
@@ -95,10 +98,12 @@ func (c *call) paths() error {
 
 func (c *call) journal() *journal.Store { return c.server.tree.Journal() }
 
-// NodeStatus is the answer of /v1/status: of a single worker also its last lines.
+// NodeStatus is the answer of /v1/status: of a single worker also its last
+// lines and, if it has one, its channel.
 type NodeStatus struct {
 	*journal.Node
-	Output []output.Line `json:"output,omitempty"`
+	Output  []output.Line `json:"output,omitempty"`
+	Channel *Channel      `json:"channel,omitempty"`
 }
 
 func (c *call) status() error {
@@ -109,6 +114,9 @@ func (c *call) status() error {
 	answer := NodeStatus{Node: n}
 	if n.Children == nil {
 		answer.Output, _ = c.lines(c.node, output.KeptLines)
+	}
+	if n.Kind == "worker" && n.Pid != 0 {
+		answer.Channel = c.channel(c.node)
 	}
 	return writeJSON(c.conn, 200, answer)
 }

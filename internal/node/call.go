@@ -20,18 +20,15 @@ type CallError = board.CallError
 
 // Call calls a method of whom to names (a name, a /path or an address @3.17)
 // with a JSON payload, nil for none, and returns the reply, JSON as well. The
-// worker is told how much time is left; 0 is without limit. The error is the
-// context's, the deadline's, or *CallError. Any goroutine may call.
-func (n *Node) Call(ctx context.Context, to, method string, payload []byte, timeout time.Duration) ([]byte, error) {
+// worker is told how much time the context leaves. The error is the context's,
+// *CallError or *MessageError. Any goroutine may call.
+func (n *Node) Call(ctx context.Context, to, method string, payload []byte) ([]byte, error) {
 	m, err := outside(to, method, payload)
 	if err != nil {
 		return nil, err
 	}
-	if timeout > 0 {
-		m.Left = timeout
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, timeout)
-		defer cancel()
+	if deadline, ok := ctx.Deadline(); ok {
+		m.Left = max(time.Until(deadline), time.Microsecond)
 	}
 	answer, err := n.board.Call(ctx, m)
 	if err != nil {
@@ -61,24 +58,34 @@ func outside(to, method string, payload []byte) (ipc.Message, error) {
 	m := ipc.Message{Method: method, To: to, Payload: payload}
 	switch {
 	case method == "" || len(method) > ipc.MaxMethod:
-		return m, fmt.Errorf("calling %s: a method's name has 1 to %d bytes", to, ipc.MaxMethod)
+		return m, &MessageError{fmt.Sprintf("a method's name has 1 to %d bytes", ipc.MaxMethod)}
 	case to == "":
-		return m, fmt.Errorf("calling %s: there is no one named", method)
+		return m, &MessageError{"it is for nobody"}
+	case len(to) > maxTo:
+		return m, &MessageError{fmt.Sprintf("a target of %d bytes, over %d", len(to), maxTo)}
 	case len(payload) > ipc.MaxMessage:
-		return m, fmt.Errorf("calling %s %s: a message of %d bytes, over %d", to, method, len(payload), ipc.MaxMessage)
+		return m, &MessageError{fmt.Sprintf("%d bytes, over %d", len(payload), ipc.MaxMessage)}
 	case payload != nil && !json.Valid(payload):
-		return m, fmt.Errorf("calling %s %s: the argument is no JSON: %.60s", to, method, payload)
+		return m, &MessageError{fmt.Sprintf("the payload is no JSON: %.60s", payload)}
 	case payload != nil:
 		m.Codec = ipc.CodecJSON
 	}
 	if strings.HasPrefix(to, "@") {
 		m.To = ""
 		if err := m.Dst.UnmarshalText([]byte(to)); err != nil {
-			return m, err
+			return m, &MessageError{err.Error()}
 		}
 	}
 	return m, nil
 }
+
+// maxTo bounds a target from outside, in bytes: with a method it fits into a frame.
+const maxTo = 2048
+
+// MessageError says why something from outside cannot be sent.
+type MessageError struct{ Why string }
+
+func (e *MessageError) Error() string { return "sending a message: " + e.Why }
 
 // Registration is a name and who holds it.
 type Registration struct {

@@ -279,7 +279,9 @@ func ask[T any](tt *testTree, to, method string, payload any) (T, error) {
 	if payload != nil {
 		body, _ = json.Marshal(payload)
 	}
-	b, err := tt.Call(context.Background(), to, method, body, patience)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	b, err := tt.Call(ctx, to, method, body)
 	if err == nil {
 		err = json.Unmarshal(b, &reply)
 	}
