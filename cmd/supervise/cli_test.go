@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -259,6 +260,21 @@ func TestWhyAndLogs(t *testing.T) {
 	says(t, env, 0, "/db | listening\n", "", "logs", "/db", "/web/api")
 	says(t, env, 0, "/web/api | oh\n", "", "logs")
 	says(t, env, 1, "", "not_found", "logs", "/db", "/nobody")
+}
+
+// fullDisk is a standard output without room.
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestAnAnswerThatGotLostIsNoSuccess(t *testing.T) {
+	_, env := shop(t)
+	for _, args := range [][]string{{"status"}, {"status", "-json"}, {"events"}, {"why", "/db"}, {"logs"}, {"help"}, {"version"}} {
+		var stderr bytes.Buffer
+		if got := run(&stdio{out: fullDisk{}, err: &stderr, getenv: env}, args); got != 1 || !strings.Contains(stderr.String(), "no space left") {
+			t.Errorf("%q: status %d, stderr %q", args, got, stderr.String())
+		}
+	}
 }
 
 func TestAWrongCommandLine(t *testing.T) {

@@ -36,7 +36,12 @@ func outliveReaders() { signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE) }
 
 // run does what the words of a command line say, and returns the exit status.
 func run(io *stdio, args []string) int {
+	out := &checkedWriter{to: io.out}
+	io.out = out
 	err := dispatch(io, args)
+	if err == nil && out.err != nil {
+		err = fmt.Errorf("writing to standard output: %w", out.err)
+	}
 	if text := complaint(err); text != "" {
 		fmt.Fprintln(io.err, text)
 	}
@@ -156,6 +161,21 @@ type stdio struct {
 	getenv   func(string) string
 	tty      bool // out is a terminal
 	colour   bool // out takes colour
+}
+
+// checkedWriter remembers that something could not be written, so that a
+// command whose answer got lost does not end with status 0.
+type checkedWriter struct {
+	to  io.Writer
+	err error
+}
+
+func (w *checkedWriter) Write(b []byte) (int, error) {
+	n, err := w.to.Write(b)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
 }
 
 // terminal is the process's own.

@@ -147,6 +147,7 @@ func (t *table) print() {
 			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
+	var all strings.Builder
 	for _, r := range t.rows {
 		var line strings.Builder
 		for i, cell := range r.cells {
@@ -160,8 +161,9 @@ func (t *table) print() {
 			line.WriteString(cell + padding)
 		}
 		line.WriteString(r.note)
-		fmt.Fprintln(t.io.out, strings.TrimRight(line.String(), " "))
+		all.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
+	fmt.Fprint(t.io.out, all.String())
 }
 
 // paint colours a text, where that is wanted.

@@ -42,7 +42,11 @@ func (c *call) logs() error {
 	if err != nil {
 		return err
 	}
-	if c.query.Get("follow") != "" {
+	follow, err := c.flag("follow")
+	if err != nil {
+		return err
+	}
+	if follow {
 		return c.followLogs(paths, workers, n)
 	}
 	lines, err := c.lastLines(workers, n)

@@ -143,9 +143,9 @@ func (c *call) events() error {
 	if err != nil {
 		return badRequest("reading since=%.40q: it is no number", c.query.Get("since"))
 	}
-	follow, err := strconv.ParseBool(cmp.Or(c.query.Get("follow"), "0"))
+	follow, err := c.flag("follow")
 	if err != nil {
-		return badRequest("reading follow=%.40q: it is neither 0 nor 1", c.query.Get("follow"))
+		return err
 	}
 	ctx := c.server.ctx
 	if follow {
@@ -171,6 +171,15 @@ func (c *call) events() error {
 			return nil
 		}
 	}
+}
+
+// flag is a yes or no of the query; no, if nothing is said.
+func (c *call) flag(name string) (bool, error) {
+	yes, err := strconv.ParseBool(cmp.Or(c.query.Get(name), "0"))
+	if err != nil {
+		return false, badRequest("reading %s=%.40q: it is neither 0 nor 1", name, c.query.Get(name))
+	}
+	return yes, nil
 }
 
 // whileThere is a context that also ends when the client goes away. The caller

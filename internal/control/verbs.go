@@ -51,18 +51,27 @@ func (c *call) order() error {
 	if err != nil {
 		return err
 	}
+	noWait, err := c.flag("no_wait")
+	if err != nil {
+		return err
+	}
 	ctx, cancel, err := c.limited(c.server.ctx)
 	if err != nil {
 		return err
 	}
-	if c.query.Get("no_wait") == "" {
-		defer cancel()
-		answer, err := c.carryOut(ctx, r)
-		if err != nil {
-			return err
-		}
-		return writeJSON(c.conn, 200, answer)
+	if noWait {
+		return c.enqueue(ctx, cancel, r)
 	}
+	defer cancel()
+	answer, err := c.carryOut(ctx, r)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c.conn, 200, answer)
+}
+
+// enqueue answers when an order stands in a queue, or is refused at once.
+func (c *call) enqueue(ctx context.Context, cancel context.CancelFunc, r Request) error {
 	select {
 	case c.server.waiting <- struct{}{}:
 	default:

@@ -51,6 +51,7 @@ type extra struct {
 	counted           int // restarts within the period, as of the last one that was told
 	countedAt         time.Time
 	gaveUp            time.Time
+	lastStraw         string // the child whose restart was one too many
 
 	delay  *float64
 	next   time.Time
@@ -96,7 +97,7 @@ func (f *Fold) Apply(r *Record) {
 	case Down, Ignore:
 		e.down()
 	case GiveUp:
-		e.more().gaveUp = r.Time
+		e.more().gaveUp, e.more().lastStraw = r.Time, strings.Clone(r.Child)
 	case Report:
 		f.reported(e, r)
 	case Status:

@@ -184,6 +184,11 @@ func TestWhyTellsTheWholeStory(t *testing.T) {
 	if !known || text != wanted {
 		t.Errorf("got  %s\nwant %s", text, wanted)
 	}
+	say(s, Record{Event: GiveUp, Path: "/web", Child: "db"}, Record{Event: Exit, Path: "/web", Reason: "shutdown", Status: new(int)})
+	text, _ = s.Why("/web", noon.Add(time.Second))
+	if !strings.Contains(text, "It gave up 1.0s ago: restarting db was more than its limit of 3 restarts in 5 s.") {
+		t.Error(text)
+	}
 	if _, known := s.Why("/nobody", noon); known {
 		t.Error("it explains what is not there")
 	}

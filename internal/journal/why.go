@@ -26,6 +26,10 @@ func (f *Fold) why(at string, now time.Time) (string, bool) {
 	if x := e.extra; x != nil && x.failed != "" {
 		said = append(said, "Its last start failed: "+x.failed+".")
 	}
+	if x := e.extra; x != nil && !x.gaveUp.IsZero() {
+		said = append(said, fmt.Sprintf("It gave up %s ago: restarting %s was more than its limit of %s in %d s.",
+			Span(now.Sub(x.gaveUp)), x.lastStraw, count(int(x.intensity), "restart"), x.period))
+	}
 	said = append(said, e.whyRule(), e.whyLimit(now), e.whyNext(now))
 	if x := e.extra; x != nil {
 		if x.note != "" {
