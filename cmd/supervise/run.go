@@ -59,6 +59,7 @@ func runTree(io *stdio, o treeOptions) int {
 
 // runRoot reads the configuration and runs the tree until it ends.
 func runRoot(o treeOptions, stderr io.Writer) int {
+	signals := orders() // from here on an order to end is not lost, and no sudden death
 	c, status := load(o.config, stderr)
 	if c == nil {
 		return status
@@ -72,6 +73,7 @@ func runRoot(o treeOptions, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "supervise:", err)
 		return 1
 	}
+	r.signals = signals
 	return r.run()
 }
 
@@ -119,6 +121,7 @@ type runner struct {
 	terminal *output.Writer
 	log      hclog.Logger
 	socket   *control.Listener
+	signals  <-chan os.Signal
 }
 
 // newRunner makes the root; nothing is started yet.
@@ -188,13 +191,18 @@ func (r *runner) tree() *runningTree {
 // timeout(1) signals a process and then its group, which it is in.
 const echo = 20 * time.Millisecond
 
-// obey makes the signals of the contract orders to the node.
-func (r *runner) obey() {
+// orders catches the signals of the contract.
+func orders() <-chan os.Signal {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1)
+	return signals
+}
+
+// obey makes the signals orders to the node.
+func (r *runner) obey() {
 	var last os.Signal
 	var at time.Time
-	for s := range signals {
+	for s := range r.signals {
 		name := child.SignalName(s.(syscall.Signal))
 		switch s {
 		case syscall.SIGTERM, syscall.SIGINT:

@@ -120,7 +120,7 @@ func TestSignalWaitAndWhy(t *testing.T) {
 	}
 }
 
-// follow reads the tree's events as they come.
+// follow reads the tree's events as they come; it has the first when it returns.
 func (r *running) follow(t *testing.T) *text {
 	t.Helper()
 	cmd := program(t, r.dir, "events", "-json", "-follow")
@@ -135,6 +135,7 @@ func (r *running) follow(t *testing.T) *text {
 	ended := make(chan struct{})
 	go func() { x.fill(from); cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
+	x.wait(t, `"seq":1,`)
 	return x
 }
 
