@@ -123,6 +123,7 @@ name = "other"
 command = ["sleep", "1000"]
 `)
 	r.do(0, "signal", "/slow", "KILL") // its second life never says READY=1
+	r.stderr.wait(t, "worker ended by signal KILL: ")
 	r.do(0, "wait", "/slow", "-for", "up")
 	if n := r.node("/slow"); n.State != journal.StateStarting {
 		t.Errorf("it is %v", n.State)

@@ -37,5 +37,7 @@ func (e *Engine) Owns(ref tree.Ref, pid int) (owns, known bool) {
 		owner, _ := e.byTag(t)
 		return owner == l, true
 	}
-	return false, true
+	// One that has ended meanwhile has no environment any more, and a zombie none.
+	again, err := readStat(pid)
+	return false, err == nil && !again.dead()
 }

@@ -89,7 +89,9 @@ func (n *Node) requested(r *board.Request) {
 	}
 	switch r.Message.Method {
 	case ipc.VerbReady:
-		n.step(tree.Ready{Ref: l.ref})
+		if proof := l.worker.Ready; proof == nil || proof.Channel {
+			n.step(tree.Ready{Ref: l.ref})
+		}
 	case ipc.VerbIgnore:
 		l.said.ignored = true
 	case ipc.VerbFailed:

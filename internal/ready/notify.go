@@ -102,8 +102,9 @@ func (p *Prober) readNotifyAll(l *life) {
 }
 
 // readNotify reads one message. False: there is none. Descriptors that came
-// with it are closed at once, which is what BARRIER=1 asks for: all that was
-// sent before it has been handled by then.
+// with it are closed in any case, which is what BARRIER=1 asks for: all that was
+// sent before it has been handled by then. They are closed last, because the
+// sender may end as soon as they are.
 func (p *Prober) readNotify(l *life) (more bool) {
 	if l.notify.fd < 0 {
 		return false
@@ -117,7 +118,8 @@ func (p *Prober) readNotify(l *life) (more bool) {
 	if err != nil {
 		return err == unix.EINTR
 	}
-	sender := openControl(control[:nc])
+	sender, fds := openControl(control[:nc])
+	defer closeAll(fds)
 	if flags&unix.MSG_TRUNC != 0 {
 		p.reject(l, "a notification of more than 4 KiB")
 		return true
@@ -130,24 +132,28 @@ func (p *Prober) readNotify(l *life) (more bool) {
 	return true
 }
 
-// openControl closes the descriptors of a message and says who sent it; nil
-// where the kernel did not tell.
-func openControl(control []byte) (sender *unix.Ucred) {
+// openControl says who sent a message, nil where the kernel did not tell, and
+// which descriptors came with it.
+func openControl(control []byte) (sender *unix.Ucred, fds []int) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	for i := range messages {
 		if cred, err := unix.ParseUnixCredentials(&messages[i]); err == nil {
 			sender = cred
 		}
-		if fds, err := unix.ParseUnixRights(&messages[i]); err == nil {
-			for _, fd := range fds {
-				unix.Close(fd)
-			}
+		if more, err := unix.ParseUnixRights(&messages[i]); err == nil {
+			fds = append(fds, more...)
 		}
 	}
-	return sender
+	return sender, fds
+}
+
+func closeAll(fds []int) {
+	for _, fd := range fds {
+		unix.Close(fd)
+	}
 }
 
 // fromLife says why a message is not to be believed. A sender that lives must
@@ -158,7 +164,9 @@ func (p *Prober) fromLife(l *life, sender *unix.Ucred) error {
 		return errors.New("a notification from nobody knows whom")
 	}
 	pid := int(sender.Pid)
-	if pid == l.pid {
+	if pid == l.pid || pid == os.Getpid() {
+		// A privileged systemd-notify speaks in the name of its parent, and an
+		// orphan's parent is this process, which itself never writes here.
 		return nil
 	}
 	owns, known := p.host.Owns(l.ref, pid)

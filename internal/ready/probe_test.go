@@ -208,6 +208,9 @@ func TestTheTriesPaceThemselves(t *testing.T) {
 			pauses = append(pauses, l.tries.pause.Truncate(time.Millisecond))
 			n.ahead += l.tries.pause
 		}
+		if got := fmt.Sprint(n.news); !strings.HasSuffix(got, "{not up yet: connecting to 127.0.0.1:1: connection refused (9 tries)}}]") || len(n.news) != 1 {
+			t.Errorf("told were %s", got)
+		}
 		want := "[50ms 75ms 112ms 168ms 253ms 379ms 569ms 854ms 1s 1s 1s]"
 		if fmt.Sprint(pauses) != want {
 			t.Errorf("the pauses are %v, want %s", pauses, want)
@@ -283,4 +286,29 @@ func TestADescriptorClosedWithoutANewlineIsNotReady(t *testing.T) {
 			t.Errorf("the reason is %q", why)
 		}
 	})
+}
+
+func TestTriesCostNothingThatStays(t *testing.T) {
+	for name, proof := range map[string]*child.Ready{
+		"tcp": {TCP: "127.0.0.1:1"}, "http": {HTTP: "http://127.0.0.1:1/"}, "exec": {Exec: []string{"/bin/false"}},
+	} {
+		run(t, func(n *node) {
+			ref := n.start(name, child.Process{Command: []string{"exec sleep 1000"}, Ready: proof})
+			l := n.prober.lives[ref]
+			rest := func(tries int) int {
+				n.until("the end of a try", func() bool {
+					n.ahead += longestPause // every try is due at once
+					return l.tries.n >= tries && l.tries.nextAt > 0
+				})
+				return descriptors(t)
+			}
+			before := rest(20)
+			if after := rest(300); after > before {
+				t.Errorf("%s: %d descriptors after 20 tries, %d after 300", name, before, after)
+			}
+			if len(n.prober.probes) > 0 {
+				t.Errorf("%s: %d probes are remembered", name, len(n.prober.probes))
+			}
+		})
+	}
 }

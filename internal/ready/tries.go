@@ -24,6 +24,10 @@ const (
 	tryTimeout   = time.Second // of one try, where the configuration says nothing
 )
 
+// sayAfter is the failed try at which a person is told, once, that the proof
+// does not come: after two seconds and a half at the usual pace.
+const sayAfter = 9
+
 // tries is the state of a proof that is looked for again and again. At most
 // one try is under way, and the next begins when nothing of it is left.
 type tries struct {
@@ -81,6 +85,9 @@ func (p *Prober) tried(l *life, err error) {
 		return
 	}
 	t.last = err
+	if t.n == sayAfter {
+		p.tell(l, Warning{Text: "not up yet: " + t.why()})
+	}
 	pause := l.worker.Ready.Interval
 	if pause <= 0 {
 		if t.pause == 0 {
