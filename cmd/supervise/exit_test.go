@@ -133,6 +133,7 @@ func TestTheOtherStatuses(t *testing.T) {
 		{64, "there is no command", []string{"fly"}},
 		{64, "there is no flag", []string{"-flag"}},
 		{64, "which tree is meant", []string{"status"}},
+		{65, "reading scenario", []string{"simulate", "sleeper.toml"}},
 		{66, "no such file", []string{"-config", "none.toml"}},
 		{66, "no such file", []string{"check", "none.toml"}},
 		{69, "no running tree answers", []string{"status", "-socket", "none.sock"}},
