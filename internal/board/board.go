@@ -61,6 +61,7 @@ type Board struct {
 	queued   int     // bytes in all queues
 	from     *Port   // whose frames are being received
 	take     func(*ipc.Frame) error
+	late     []late // for the switch, when it is not at work
 	news     []News
 	newsSize int
 	held     bool // child nodes are not read for now
@@ -206,7 +207,11 @@ func (b *Board) read(p *Port) bool {
 		return false
 	}
 	b.from = p
-	err = p.split.Feed(b.buffer[:n], b.take)
+	if p.lines != nil {
+		err = p.lines.Feed(b.buffer[:n], b.take)
+	} else {
+		err = p.split.Feed(b.buffer[:n], b.take)
+	}
 	b.from = nil
 	if bad, ok := err.(*ipc.Malformed); ok {
 		b.broken(p, bad)
@@ -225,6 +230,23 @@ func (b *Board) receive(f *ipc.Frame) error {
 		return errDeaf // broken, or ended by what it sent
 	}
 	return nil
+}
+
+// late is a frame as if a worker had sent it: the answer to a call that no line
+// can carry.
+type late struct {
+	link  *ipc.Link
+	frame *ipc.Frame
+}
+
+// settle gives the switch what had to wait for it.
+func (b *Board) settle() {
+	for len(b.late) > 0 {
+		l := b.late[0]
+		b.late = b.late[1:]
+		b.sw.Receive(l.link, l.frame)
+	}
+	b.late = nil
 }
 
 // broken takes nothing more from a link that sent what no peer may.

@@ -12,10 +12,11 @@ import (
 // Mode is what a worker's channel carries.
 type Mode uint8
 
-// The modes: no channel, or frames.
+// The modes: no channel, frames, or lines of JSON-RPC.
 const (
 	None Mode = iota
 	Frames
+	Lines
 )
 
 // ownership says whether a link carries nodes' own messages beside frames.
@@ -42,6 +43,7 @@ type Port struct {
 	slot   int32
 	r, w   int32 // -1: closed
 	split  ipc.Splitter
+	lines  *ipc.Lines // nil: frames
 	out    queue
 	pieces ipc.Assembler
 	full   bool // the pipe has no room, and epoll will say when it has
@@ -69,8 +71,11 @@ func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hell
 	defer b.mu.Unlock()
 	p.link = b.sw.AddWorker(path, incarnation, mode != None)
 	p.link.Data = p
-	if mode == None {
+	switch mode {
+	case None:
 		return p, nil
+	case Lines:
+		p.lines = &ipc.Lines{Limit: h.MaxMessage}
 	}
 	if err := b.watch(p); err != nil {
 		b.forget(p, ipc.Down{Reason: "abnormal", Detail: err.Error()})

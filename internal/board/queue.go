@@ -49,10 +49,30 @@ func (b *Board) enqueue(p *Port, f *ipc.Frame) {
 	if p.w < 0 {
 		return
 	}
+	if p.lines != nil {
+		b.enqueueLine(p, f)
+		return
+	}
 	b.begin(p, f.Size())
-	before := len(p.out.bytes)
 	p.out.bytes = f.Append(p.out.bytes)
-	b.grown(p, len(p.out.bytes)-before)
+	b.grown(p, f.Size())
+}
+
+// enqueueLine is enqueue for a worker that speaks in lines.
+func (b *Board) enqueueLine(p *Port, f *ipc.Frame) {
+	line, back, err := p.lines.Out(f)
+	if err != nil {
+		return // nothing that a switch sends
+	}
+	if back != nil {
+		b.late = append(b.late, late{p.link, back})
+	}
+	if len(line) == 0 {
+		return
+	}
+	b.begin(p, len(line))
+	p.out.bytes = append(p.out.bytes, line...)
+	b.grown(p, len(line))
 }
 
 // begin readies a link's queue for n more bytes.
@@ -85,6 +105,7 @@ func (b *Board) grown(p *Port, n int) {
 // flush writes what has been queued for each link, and is the end of every
 // turn. Senders that go on because a queue has shrunk add to what is dirty.
 func (b *Board) flush() {
+	b.settle()
 	for i := 0; i < len(b.dirty); i++ {
 		p := b.dirty[i]
 		p.dirty = false

@@ -63,8 +63,11 @@ func (n *Node) connect(l *life, order *child.Spawn) (err error) {
 }
 
 func channelMode(p *child.Process) board.Mode {
-	if p.Channel == "frames" {
+	switch p.Channel {
+	case "frames":
 		return board.Frames
+	case "lines":
+		return board.Lines
 	}
 	return board.None
 }
