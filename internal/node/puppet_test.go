@@ -212,8 +212,9 @@ func (p *puppet) heard(m *ipc.Message) {
 		p.exits = append(p.exits, d)
 	case ipc.VerbStop:
 		var s ipc.Stop
-		_ = json.Unmarshal(m.Payload, &s)
-		fmt.Printf("stop %s %d\n", s.Reason, s.GraceMS)
+		if json.Unmarshal(m.Payload, &s) == nil && s.Reason != "" {
+			os.Exit(0)
+		}
 	}
 }
 
@@ -278,6 +279,9 @@ func (p *puppet) handle(m *ipc.Message) {
 	case "deafen": // never reads again
 		p.reply(m.ID, true)
 		select {}
+	case "spawn": // a descendant that keeps the channel open
+		_, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "1000"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2, 3, 4}})
+		p.reply(m.ID, err == nil)
 	case "scribble":
 		p.mu.Lock()
 		_, _ = p.w.Write(bytes.Repeat([]byte{0xff}, 100))
