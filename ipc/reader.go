@@ -1,16 +1,47 @@
 package ipc
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 )
 
 // Splitter cuts a stream of bytes into frames. The bytes stay the caller's:
 // between two calls it keeps only the beginning of a frame that is not whole,
 // so that one buffer serves any number of idle pipes. The zero value is ready.
 type Splitter struct {
+	// Spare is where the memory for frames that come in parts is taken from and
+	// given back to, by any number of splitters of one goroutine; nil: the heap.
+	Spare *Spare
+
 	tail  []byte
 	frame Frame // what f is called with: no allocation a frame
+}
+
+// Spare keeps memory for frames that come in parts. The zero value is ready.
+type Spare struct{ free [][]byte }
+
+// The bounds of a Spare: so many buffers, and none much larger than a frame.
+const (
+	spareBuffers = 8
+	spareSize    = 96 << 10
+)
+
+func (s *Spare) take() []byte {
+	if s == nil || len(s.free) == 0 {
+		return nil
+	}
+	last := len(s.free) - 1
+	b := s.free[last]
+	s.free = s.free[:last]
+	return b[:0]
+}
+
+func (s *Spare) give(b []byte) {
+	if s != nil && len(s.free) < spareBuffers && cap(b) <= spareSize {
+		s.free = append(s.free, b)
+	}
 }
 
 // Feed calls f with each frame that b completes, in order, and keeps what is
@@ -20,6 +51,9 @@ type Splitter struct {
 func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 	for len(s.tail) > 0 && len(b) > 0 {
 		take := min(len(b), s.missing())
+		if take > cap(s.tail)-len(s.tail) {
+			s.tail = slices.Grow(s.tail, s.missing()) // once, to the frame's whole size
+		}
 		s.tail, b = append(s.tail, b[:take]...), b[take:]
 		frame, n, err := Next(s.tail)
 		if err != nil {
@@ -30,6 +64,7 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 			if err := f(&s.frame); err != nil {
 				return err
 			}
+			s.Spare.give(s.tail)
 			s.tail = nil
 		}
 	}
@@ -39,7 +74,7 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 			return err
 		}
 		if n == 0 {
-			s.tail = append(s.tail[:0], b...)
+			s.tail = append(s.Spare.take(), b...)
 			return nil
 		}
 		s.frame = frame
@@ -57,8 +92,7 @@ func (s *Splitter) missing() int {
 	if len(s.tail) < HeaderSize {
 		return HeaderSize - len(s.tail)
 	}
-	length := uint32(s.tail[0])<<24 | uint32(s.tail[1])<<16 | uint32(s.tail[2])<<8 | uint32(s.tail[3])
-	return int(length) + 4 - len(s.tail)
+	return int(binary.BigEndian.Uint32(s.tail)) + 4 - len(s.tail)
 }
 
 // Pending is the number of bytes of an unfinished frame.

@@ -55,11 +55,12 @@ type Board struct {
 	client   *client
 	ports    []*Port // by the number that epoll knows a link by
 	free     []int32
-	buffer   []byte // shared by all reads
-	spare    [][]byte
-	dirty    []*Port // they have something to be written
-	queued   int     // bytes in all queues
-	from     *Port   // whose frames are being received
+	buffer   []byte    // shared by all reads
+	spare    [][]byte  // of queues
+	parts    ipc.Spare // of frames that are not whole
+	dirty    []*Port   // they have something to be written
+	queued   int       // bytes in all queues
+	from     *Port     // whose frames are being received
 	take     func(*ipc.Frame) error
 	late     []late // for the switch, when it is not at work
 	news     []News
@@ -96,7 +97,7 @@ func NewNode(path string, self ipc.Addr, read, write int) (*Board, error) {
 			return nil, fmt.Errorf("taking over the link to the parent: %w", err)
 		}
 	}
-	b.parent = &Port{Theirs: [2]int{-1, -1}, r: int32(read), w: int32(write), own: ownMessages, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
+	b.parent = &Port{split: ipc.Splitter{Spare: &b.parts}, Theirs: [2]int{-1, -1}, r: int32(read), w: int32(write), own: ownMessages, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
 	if err := b.watch(b.parent); err != nil {
 		b.epoll.Close()
 		return nil, err
@@ -152,15 +153,14 @@ func (b *Board) Numbered() <-chan struct{} { return b.numbered }
 // run serves links until the board is closed.
 func (b *Board) run(raw syscall.RawConn) {
 	defer close(b.done)
-	events := make([]unix.EpollEvent, readyAtOnce)
+	events, ready := make([]unix.EpollEvent, readyAtOnce), 0
+	poll := func(fd uintptr) bool {
+		n, err := unix.EpollWait(int(fd), events, 0)
+		ready = max(n, 0)
+		return n != 0 && err != unix.EINTR
+	}
 	for {
-		var ready int
-		err := raw.Read(func(fd uintptr) bool {
-			n, err := unix.EpollWait(int(fd), events, 0)
-			ready = max(n, 0)
-			return n != 0 && err != unix.EINTR
-		})
-		if err != nil {
+		if raw.Read(poll) != nil {
 			return // Close closed the epoll
 		}
 		b.mu.Lock()

@@ -47,7 +47,6 @@ type Port struct {
 	out    queue
 	pieces ipc.Assembler
 	full   bool // the pipe has no room, and epoll will say when it has
-	watchW bool // epoll knows the writing end
 	dirty  bool
 	client *client // instead of descriptors
 }
@@ -61,7 +60,7 @@ func (p *Port) Addr() ipc.Addr { return p.link.Addr() }
 // AddWorker makes the link of a worker's life that is about to start. Its
 // $hello stands in the pipe already: of h, what the board knows is filled in.
 func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hello) (*Port, error) {
-	p := &Port{Theirs: [2]int{-1, -1}, r: -1, w: -1}
+	p := &Port{Theirs: [2]int{-1, -1}, r: -1, w: -1, split: ipc.Splitter{Spare: &b.parts}}
 	if mode != None {
 		if err := p.open(path); err != nil {
 			return nil, err
@@ -89,8 +88,9 @@ func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hell
 }
 
 // AddNode makes the link of a supervisor's process that is about to start.
-func (b *Board) AddNode(path string, incarnation uint64) (*Port, error) {
-	p := &Port{own: ownMessages, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
+// What hello returns for its address goes before everything else.
+func (b *Board) AddNode(path string, incarnation uint64, hello func(ipc.Addr) ipc.Message) (*Port, error) {
+	p := &Port{own: ownMessages, split: ipc.Splitter{Spare: &b.parts}, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
 	if err := p.open(path); err != nil {
 		return nil, err
 	}
@@ -102,6 +102,9 @@ func (b *Board) AddNode(path string, incarnation uint64) (*Port, error) {
 		b.forget(p, ipc.Down{Reason: "abnormal", Detail: err.Error()})
 		return nil, err
 	}
+	m := hello(p.link.Addr())
+	b.sendOwn(p, &m)
+	b.flush()
 	return p, nil
 }
 
@@ -156,8 +159,14 @@ func (b *Board) watch(p *Port) error {
 		p.slot = int32(len(b.ports))
 		b.ports = append(b.ports, p)
 	}
-	event := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: sideRead}
-	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.r), &event); err != nil {
+	// Of the writing end epoll tells each time that it has room again, so that
+	// a pipe that fills and empties all the time costs no calls to say so.
+	in := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: sideRead}
+	out := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLET, Fd: p.slot, Pad: sideWrite}
+	if err := errors.Join(
+		unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.r), &in),
+		unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.w), &out),
+	); err != nil {
 		return fmt.Errorf("watching a link: %w", err)
 	}
 	return nil
@@ -194,7 +203,7 @@ func (b *Board) closeWrite(p *Port) {
 	if p.w < 0 {
 		return
 	}
-	b.unwatchWrite(p)
+	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(p.w), nil)
 	unix.Close(int(p.w))
 	p.w = -1
 	b.queued -= p.out.size()

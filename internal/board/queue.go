@@ -131,8 +131,11 @@ func (b *Board) send(p *Port) {
 		return
 	}
 	n, err := unix.Write(int(p.w), p.out.bytes[p.out.off:])
+	for err == unix.EINTR {
+		n, err = unix.Write(int(p.w), p.out.bytes[p.out.off:])
+	}
 	switch {
-	case err == unix.EAGAIN || err == unix.EINTR:
+	case err == unix.EAGAIN:
 		n = 0
 	case err != nil:
 		b.closeWrite(p)
@@ -141,32 +144,7 @@ func (b *Board) send(p *Port) {
 	}
 	p.out.off += n
 	b.queued -= n
-	if p.out.size() == 0 {
+	if p.full = p.out.size() > 0; !p.full {
 		b.recycle(p.out.clear())
-		b.unwatchWrite(p)
-		return
-	}
-	b.watchWrite(p)
-}
-
-// watchWrite has epoll say when the pipe has room.
-func (b *Board) watchWrite(p *Port) {
-	p.full = true
-	if p.watchW {
-		return
-	}
-	event := unix.EpollEvent{Events: unix.EPOLLOUT, Fd: p.slot, Pad: sideWrite}
-	if err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.w), &event); err != nil {
-		p.full = false // tried again at the next turn that has something for it
-		return
-	}
-	p.watchW = true
-}
-
-func (b *Board) unwatchWrite(p *Port) {
-	p.full = false
-	if p.watchW {
-		_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(p.w), nil)
-		p.watchW = false
 	}
 }

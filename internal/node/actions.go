@@ -63,7 +63,7 @@ func (n *Node) spawn(a tree.Spawn) {
 			return
 		}
 	}
-	if err := n.connect(l, &order); err != nil {
+	if err := n.connect(l, subtree, &order); err != nil {
 		n.spawnFailed(l, err)
 		return
 	}
@@ -81,7 +81,6 @@ func (n *Node) spawn(a tree.Spawn) {
 	n.emitLife(journal.Spawn, ref)
 	if subtree != nil {
 		n.forgetBelow(subtree)
-		n.greet(l, subtree)
 	}
 	n.step(tree.Started{Ref: ref})
 	n.watch(l)

@@ -41,9 +41,10 @@ type said struct {
 }
 
 // connect makes the link of a new life and puts its ends into the order.
-func (n *Node) connect(l *life, order *child.Spawn) (err error) {
-	if order.Node {
-		l.port, err = n.board.AddNode(l.path, l.ref.Incarnation)
+// subtree is nil for a worker.
+func (n *Node) connect(l *life, subtree *child.Subtree, order *child.Spawn) (err error) {
+	if subtree != nil {
+		l.port, err = n.board.AddNode(l.path, l.ref.Incarnation, n.greeting(subtree))
 	} else {
 		l.port, err = n.board.AddWorker(l.path, l.ref.Incarnation, channelMode(l.worker), ipc.Hello{MaxMessage: ipc.DefaultMessage, Shutdown: n.shutdownTime(l.ref.ID)})
 	}

@@ -41,11 +41,13 @@ type hello struct {
 	Addr    ipc.Addr       `json:"addr"` // of the node, as its parent's child
 }
 
-// greet tells a new node what it is to run.
-func (n *Node) greet(l *life, s *child.Subtree) {
-	h := n.hello(s)
-	h.Addr = l.port.Addr()
-	n.board.Send(l.port, ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: methodHello, Payload: encode(h)})
+// greeting tells a new node what it is to run.
+func (n *Node) greeting(s *child.Subtree) func(ipc.Addr) ipc.Message {
+	return func(addr ipc.Addr) ipc.Message {
+		h := n.hello(s)
+		h.Addr = addr
+		return ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: methodHello, Payload: encode(h)}
+	}
 }
 
 // ask sends a request down and has answer called, on the node's goroutine, once.

@@ -1,0 +1,240 @@
+package board
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// peer is a worker's end of a channel, in this process.
+type peer struct {
+	t    testing.TB
+	port *Port
+	r, w *os.File
+	in   *ipc.Reader
+	out  []byte
+}
+
+// newRoot is a root's board.
+func newRoot(t testing.TB) *Board {
+	t.Helper()
+	b, err := NewRoot(func([]byte) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+// hire adds a worker and plays it.
+func hire(t testing.TB, b *Board, path string) *peer {
+	t.Helper()
+	port, err := b.AddWorker(path, 1, Frames, ipc.Hello{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{t: t, port: port, r: os.NewFile(uintptr(port.Theirs[0]), "r"), w: os.NewFile(uintptr(port.Theirs[1]), "w")}
+	port.Theirs = [2]int{-1, -1} // they are the peer's now
+	p.in = ipc.NewReader(p.r)
+	t.Cleanup(func() {
+		p.r.Close()
+		p.w.Close()
+		b.End(port, ipc.Down{Reason: "normal"})
+	})
+	if m := p.read(); m.Method != ipc.VerbHello {
+		t.Fatalf("the first message is %q", m.Method)
+	}
+	p.send(&ipc.Message{Type: ipc.Cast, Method: ipc.VerbHello, Codec: ipc.CodecJSON, Payload: []byte(`{"protocol":1}`)})
+	return p
+}
+
+func (p *peer) send(m *ipc.Message) {
+	p.t.Helper()
+	p.out = p.out[:0]
+	_ = m.Frames(nil, func(f *ipc.Frame) error { p.out = f.Append(p.out); return nil })
+	if _, err := p.w.Write(p.out); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *peer) read() ipc.Message {
+	p.t.Helper()
+	f, err := p.in.Read()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	m, err := f.Message()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return m
+}
+
+// news waits for the next news that match.
+func news[N News](t testing.TB, b *Board) N {
+	t.Helper()
+	for range b.Bell() {
+		for _, n := range b.Take() {
+			if n, ok := n.(N); ok {
+				return n
+			}
+		}
+	}
+	panic("the bell has been closed")
+}
+
+func TestTheHelloStandsInThePipe(t *testing.T) {
+	b := newRoot(t)
+	port, err := b.AddWorker("/a", 7, Frames, ipc.Hello{MaxMessage: 99})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.End(port, ipc.Down{Reason: "normal"})
+	var wire [4096]byte
+	n, err := unix.Read(port.Theirs[0], wire[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, _, err := ipc.Next(wire[:n])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h ipc.Hello
+	if err := json.Unmarshal(f.Payload, &h); err != nil || h.Path != "/a" || h.Incarnation != 7 || h.MaxMessage != 99 || h.Addr != port.Addr() {
+		t.Errorf("the hello is %+v, %v", h, err)
+	}
+}
+
+func TestAFrameThatPassesAllocatesNothing(t *testing.T) {
+	b := newRoot(t)
+	from, to := hire(t, b, "/from"), hire(t, b, "/to")
+	m := ipc.Message{Type: ipc.Cast, To: "/to", Method: "note", Codec: ipc.CodecRaw, Payload: make([]byte, 64)}
+	var wire []byte
+	_ = m.Frames(nil, func(f *ipc.Frame) error { wire = f.Append(nil); return nil })
+	got := make([]byte, 64<<10)
+	pass := func() {
+		if _, err := unix.Write(int(from.w.Fd()), wire); err != nil {
+			t.Fatal(err)
+		}
+		for n := 0; n < len(wire); {
+			k, err := unix.Read(int(to.r.Fd()), got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n += k
+		}
+	}
+	pass()
+	if n := testing.AllocsPerRun(1000, pass); n >= 1 {
+		t.Errorf("a frame that passes costs %v allocations", n)
+	}
+}
+
+func TestMessagesToTheSupervisorAreItsNews(t *testing.T) {
+	b := newRoot(t)
+	p := hire(t, b, "/a")
+	p.send(&ipc.Message{Type: ipc.Cast, Method: ipc.VerbReady})
+	hello := news[Request](t, b)
+	if hello.From != p.port || hello.Message.Method != ipc.VerbHello && hello.Message.Method != ipc.VerbReady {
+		t.Errorf("the news is %+v", hello)
+	}
+	p.send(&ipc.Message{Type: ipc.Call, ID: 5, To: "/", Method: "which_children"})
+	for {
+		r := news[Request](t, b)
+		if r.Message.Method != "which_children" {
+			continue
+		}
+		b.Reply(r.Ticket, []string{"a"})
+		break
+	}
+	if m := p.read(); m.Type != ipc.Reply || m.ID != 5 || string(m.Payload) != `["a"]` {
+		t.Errorf("the answer is %+v", m)
+	}
+}
+
+func TestGarbageEndsALink(t *testing.T) {
+	b := newRoot(t)
+	p := hire(t, b, "/a")
+	if _, err := p.w.Write(bytes.Repeat([]byte{0xee}, 200)); err != nil {
+		t.Fatal(err)
+	}
+	e := news[Ended](t, b)
+	if e.From != p.port || e.Why == "" || len(e.Head) != 64 {
+		t.Errorf("the news is %+v", e)
+	}
+}
+
+func TestAChannelTakesLittleMemory(t *testing.T) {
+	const most = 24 << 10
+	b := newRoot(t)
+	before := heap()
+	const n = 200
+	for i := range n {
+		p := hire(t, b, fmt.Sprintf("/w%d", i))
+		p.in, p.out = nil, nil
+	}
+	b.Take()
+	each := (heap() - before) / n
+	t.Logf("%d bytes a channel", each)
+	if each > most {
+		t.Errorf("a channel takes %d bytes, over %d", each, most)
+	}
+}
+
+func heap() int {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc)
+}
+
+func BenchmarkCastThrough(b *testing.B) {
+	for _, size := range []int{64, 64 << 10} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			board := newRoot(b)
+			from, to := hire(b, board, "/from"), hire(b, board, "/to")
+			m := ipc.Message{Type: ipc.Cast, To: "/to", Method: "note", Codec: ipc.CodecRaw, Payload: make([]byte, size)}
+			var one []byte
+			_ = m.Frames(nil, func(f *ipc.Frame) error { one = f.Append(nil); return nil })
+			batch := max(1, (64<<10)/len(one))
+			wire := bytes.Repeat(one, batch)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			done := make(chan struct{})
+			total := b.N * len(one)
+			var received atomic.Int64
+			go func() {
+				defer close(done)
+				buf := make([]byte, 256<<10)
+				for n := 0; n < total; {
+					k, err := unix.Read(int(to.r.Fd()), buf)
+					if err != nil {
+						return
+					}
+					n += k
+					received.Store(int64(n))
+				}
+			}()
+			for sent := 0; sent < b.N; {
+				k := min(batch, b.N-sent)
+				if _, err := from.w.Write(wire[:k*len(one)]); err != nil {
+					b.Fatal(err)
+				}
+				sent += k
+				for int64(sent*len(one))-received.Load() > 2<<20 { // the bound would drop what is measured
+					runtime.Gosched()
+				}
+			}
+			<-done
+		})
+	}
+}
