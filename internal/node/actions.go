@@ -118,6 +118,7 @@ func (n *Node) terminate(a tree.Terminate) {
 	sig := syscall.SIGTERM
 	if l.worker != nil {
 		sig = l.worker.Signal()
+		n.stopping = l.ref
 	}
 	n.sent(l, n.engine.Terminate(now(), l.ref, sig, a.Time))
 }

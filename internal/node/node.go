@@ -34,6 +34,10 @@ import (
 // handled yet; a full inbox makes them wait, never the node.
 const inboxSize = 1024
 
+// lingerTime is how long a node waits for a worker that it has just ordered to
+// stop, and for nothing else. Most end within it.
+const lingerTime = 2 * time.Millisecond
+
 // Upstream is where a node's news goes: the parent's pipe, or the root's
 // journal. Its methods are called by the node's goroutine alone, but Output,
 // which the pump and the board call.
@@ -97,9 +101,10 @@ type Node struct {
 	due     dueList                    // what the node itself is to do, and when
 	drawn   uint64                     // the last instance number of a simple_one_for_one supervisor
 
-	ordered bool // the order to stop has come
-	quit    *tree.Quit
-	ended   chan struct{} // closed once quit is set
+	ordered  bool     // the order to stop has come
+	stopping tree.Ref // the worker that was ordered to stop just now
+	quit     *tree.Quit
+	ended    chan struct{} // closed once quit is set
 
 	// status is how each significant child last ended, as a shell would say it.
 	status map[string]int
@@ -180,8 +185,11 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			n.advance()
 			continue
 		}
-		n.arm(timer)
 		n.up.Flush()
+		if n.linger() {
+			continue
+		}
+		n.arm(timer)
 		select {
 		case <-n.signals:
 			n.reap()
@@ -243,6 +251,22 @@ func (n *Node) poll() {
 		f()
 	default:
 	}
+}
+
+// linger waits a moment for the child that was just ordered to stop, because a
+// supervisor with a thousand children stops them one after another. It says
+// whether that was worth the wait.
+func (n *Node) linger() bool {
+	if n.stopping == (tree.Ref{}) {
+		return false
+	}
+	ref := n.stopping
+	n.stopping = tree.Ref{}
+	if !n.engine.Await(ref, lingerTime) {
+		return false
+	}
+	n.reap()
+	return true
 }
 
 // step queues an event for the core.
@@ -321,9 +345,6 @@ func (n *Node) Stop() {
 	n.up.Stopping()
 	n.step(tree.Shutdown{})
 }
-
-// Ordered says whether the order to stop has come; another one kills.
-func (n *Node) Ordered() bool { return n.ordered }
 
 // ParentGone is the end of the parent's pipe.
 func (n *Node) ParentGone() {
