@@ -29,7 +29,27 @@ type Process struct {
 
 	// Places says where in the configuration a key of this child stands,
 	// "command" → "web.toml:12:3", for messages about a failed start.
-	Places map[string]string `json:"places,omitempty"`
+	Places Places `json:"places,omitempty"`
+}
+
+// Places says where keys of a child stand. There are one or two in each of ten
+// thousand children, for which a map is too big.
+type Places []Place
+
+// Place is where a key stands: "web.toml:12:3".
+type Place struct {
+	Key string `json:"key"`
+	At  string `json:"at"`
+}
+
+// Of is the place of a key; "" where it is not known.
+func (p Places) Of(key string) string {
+	for _, place := range p {
+		if place.Key == key {
+			return place.At
+		}
+	}
+	return ""
 }
 
 // Ready says how a worker shows that it is up. Exactly one of the kinds is set.

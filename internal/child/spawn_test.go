@@ -52,7 +52,7 @@ func TestAChildIsStoppedAndKilled(t *testing.T) {
 
 func TestAFailedStartNamesTheKeyAndThePlace(t *testing.T) {
 	with(t, Options{}, func(e *Engine) {
-		places := map[string]string{"command": "web.toml:12:13", "dir": "web.toml:13:7", "user": "web.toml:14:8"}
+		places := Places{{"command", "web.toml:12:13"}, {"dir", "web.toml:13:7"}, {"user", "web.toml:14:8"}}
 		for _, c := range []struct {
 			p    Process
 			want string

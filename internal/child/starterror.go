@@ -39,7 +39,7 @@ func (e *StartError) Unwrap() error { return e.Err }
 func (e *Engine) startError(s Spawn, key string, err error, what string) *StartError {
 	se := &StartError{Path: s.Path, Key: key, What: what, Err: err, Passing: passing(err)}
 	if key != "" && s.Process != nil {
-		se.Place = s.Process.Places[key]
+		se.Place = s.Process.Places.Of(key)
 	}
 	var pathErr *os.PathError
 	if errors.As(err, &pathErr) { // its path is in What already

@@ -103,9 +103,8 @@ func TestAWorkerThatSaysNothingHasTheDefaults(t *testing.T) {
 		}},
 	})
 	w := c.Tree.Workers["w"]
-	delete(w.Places, "")
-	delete(w.Places, "command")
-	equal(t, "process", w, &child.Process{Command: []string{"sleep", "1"}, Places: map[string]string{}})
+	w.Places = nil
+	equal(t, "process", w, &child.Process{Command: []string{"sleep", "1"}})
 }
 
 func TestIntensityLeftOutFollowsTheBackoff(t *testing.T) {
@@ -225,7 +224,7 @@ command = ["./api"]
 	equal(t, "command", api.Command, []string{filepath.Join(dir, "sub/api")})
 	equal(t, "the file's own defaults win", api.Dir, filepath.Join(dir, "sub/mine"))
 	equal(t, "the outer defaults reach it", web.Spec.Children[0].Shutdown.Time, 3*time.Second)
-	equal(t, "place", api.Places["command"], filepath.Join(dir, "sub/web.toml")+":9:11")
+	equal(t, "place", api.Places.Of("command"), filepath.Join(dir, "sub/web.toml")+":9:11")
 	equal(t, "files", c.Files, []string{filepath.Join(dir, "tree.toml"), filepath.Join(dir, "sub/web.toml")})
 }
 

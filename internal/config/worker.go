@@ -24,10 +24,9 @@ func (l *loader) worker(t *table, in scope, above *child.Subtree, names map[stri
 	spec := tree.ChildSpec{Kind: tree.KindWorker, ID: l.childName(t, names)}
 	l.policy(v, t, above.Spec.AutoShutdown, in.alone, &spec)
 	p := l.process(v, &spec)
-	p.Places[""] = t.place().String()
 	if e, ok := t.get("command"); ok {
 		p.Command = l.argv(e)
-		p.Places["command"] = e.place().String()
+		note(p, "command", e)
 	}
 	l.useless(t, &spec)
 	l.missing(v, p)
@@ -35,9 +34,14 @@ func (l *loader) worker(t *table, in scope, above *child.Subtree, names map[stri
 	above.Workers[spec.ID] = p
 }
 
+// note keeps where a key stands, for messages about a failed start.
+func note(p *child.Process, key string, e entry) {
+	p.Places = append(p.Places, child.Place{Key: key, At: e.place().String()})
+}
+
 // process reads what may also stand in [defaults].
 func (l *loader) process(v view, spec *tree.ChildSpec) *child.Process {
-	p := &child.Process{Places: map[string]string{}}
+	p := &child.Process{}
 	spec.Shutdown = tree.Stop{Mode: tree.StopTime, Time: defaultShutdown}
 	if e, ok := v.get("shutdown"); ok {
 		spec.Shutdown = l.shutdown(e)
@@ -55,7 +59,7 @@ func (l *loader) process(v view, spec *tree.ChildSpec) *child.Process {
 	}
 	if e, ok := v.get("ready"); ok {
 		p.Ready = l.ready(e)
-		p.Places["ready"] = e.place().String()
+		note(p, "ready", e)
 		if p.Ready.Channel && p.Channel == "" {
 			l.wrong(e, `ready = { channel = true } needs a channel: set channel to "frames" or "lines"`)
 		}
@@ -92,7 +96,7 @@ func (l *loader) start(v view, spec *tree.ChildSpec, p *child.Process) {
 func (l *loader) surroundings(v view, p *child.Process) {
 	if e, ok := v.get("dir"); ok {
 		p.Dir, _ = l.path(e)
-		p.Places["dir"] = e.place().String()
+		note(p, "dir", e)
 	}
 	p.Env = l.env(v)
 	if e, ok := v.get("env_file"); ok {
@@ -102,7 +106,7 @@ func (l *loader) surroundings(v view, p *child.Process) {
 				p.EnvFile = append(p.EnvFile, path)
 			}
 		}
-		p.Places["env_file"] = e.place().String()
+		note(p, "env_file", e)
 	}
 	if e, ok := v.get("umask"); ok {
 		p.Umask = l.umask(e)
@@ -169,7 +173,7 @@ func (l *loader) identity(v view, p *child.Process) {
 				l.wrong(e, "group %q does not exist", p.Group)
 			}
 		}
-		p.Places["group"] = e.place().String()
+		note(p, "group", e)
 	}
 	if e, ok := v.get("user"); ok {
 		if p.User, ok = l.text(e); ok {
@@ -177,7 +181,7 @@ func (l *loader) identity(v view, p *child.Process) {
 				l.wrong(e, "user %q does not exist", p.User)
 			}
 		}
-		p.Places["user"] = e.place().String()
+		note(p, "user", e)
 	}
 }
 

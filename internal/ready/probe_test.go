@@ -119,7 +119,7 @@ func TestAProbeCommandIsReadyWhenItExitsWith0(t *testing.T) {
 func TestAMissingProbeCommandIsAFailedTry(t *testing.T) {
 	run(t, func(n *node) {
 		ref := n.start("db", child.Process{
-			Command: []string{"exec sleep 1000"}, Places: map[string]string{"ready": "db.toml:4:9"},
+			Command: []string{"exec sleep 1000"}, Places: child.Places{{Key: "ready", At: "db.toml:4:9"}},
 			Ready: &child.Ready{Exec: []string{"/no/such/probe"}},
 		})
 		n.until("a second try", func() bool { return n.prober.lives[ref].tries.n >= 2 })

@@ -144,7 +144,7 @@ func (p *Prober) Prepare(order *child.Spawn) error {
 	if r := w.Ready; r != nil && r.Log != "" {
 		pattern, err := regexp.Compile(r.Log)
 		if err != nil {
-			return &child.StartError{Path: l.path, Key: "ready", Place: w.Places["ready"], What: "reading ready's log", Err: err}
+			return &child.StartError{Path: l.path, Key: "ready", Place: w.Places.Of("ready"), What: "reading ready's log", Err: err}
 		}
 		l.line.pattern = pattern
 	}

@@ -192,7 +192,7 @@ func (p *Prober) tryExec(l *life, limit time.Duration) {
 	}
 	w := *l.worker
 	w.Command = w.Ready.Exec
-	w.Places = map[string]string{"command": w.Places["ready"]}
+	w.Places = child.Places{{Key: "command", At: w.Places.Of("ready")}}
 	p.lastProbe++
 	ref := tree.Ref{ID: l.ref.ID + "#ready", Incarnation: p.lastProbe}
 	err := p.host.Run(child.Spawn{
