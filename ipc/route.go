@@ -100,15 +100,17 @@ func (s *Switch) byPath(from *Link, f *Frame, to []byte, about bool) route {
 	if len(to) <= base+1 || to[base] != '/' || string(to[:base]) != s.path[:base] {
 		return s.up(from)
 	}
-	if l := s.children[string(to)]; l != nil {
-		f.Dst = l.addr
-		return toLife(l, about)
-	}
 	end := base + 1 + bytes.IndexByte(to[base+1:], '/')
-	l := s.children[string(to[:max(end, base)])]
+	if end == base {
+		end = len(to)
+	}
+	l := s.children[string(to[:end])]
 	switch {
 	case l == nil:
 		return noWay
+	case end == len(to):
+		f.Dst = l.addr
+		return toLife(l, about)
 	case l.kind != ToNode || l.cut:
 		return noWay
 	}

@@ -55,7 +55,6 @@ type Supervisor struct {
 	nextNumber  uint64            // the next instance's ID, SimpleOneForOne
 	last        map[string]uint64 // the highest incarnation of ids without a child
 	stuck       int               // how many children are lifeStuck
-	grouped     int               // how many are lifeGrouped
 
 	out []Action
 }
@@ -137,7 +136,6 @@ func (s *Supervisor) run() {
 			continue
 		}
 		s.plan.clear()
-		s.regroup()
 		e, ok := s.queue.pop(s.suspended)
 		if !ok {
 			return
@@ -280,11 +278,8 @@ func (s *Supervisor) count(c *child, n int) {
 	if c.spec.Significant && (c.hasPid() || c.restarting()) {
 		s.significant += n
 	}
-	switch c.life {
-	case lifeStuck:
+	if c.life == lifeStuck {
 		s.stuck += n
-	case lifeGrouped:
-		s.grouped += n
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime"
 	"slices"
 	"syscall"
 	"time"
@@ -51,7 +50,7 @@ func Sentinel(r Root) (status int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	runtime.GOMAXPROCS(1)
+	LimitProcessors()
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(forwarded[:], syscall.SIGCHLD)...)
 	e, err := New(Options{Containment: r.Containment})
@@ -67,6 +66,7 @@ func Sentinel(r Root) (status int, err error) {
 	for _, sig := range ignored {
 		w.ignored = append(w.ignored, sig)
 	}
+	go Settle(1)
 	return w.run(signals), nil
 }
 

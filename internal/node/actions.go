@@ -40,6 +40,7 @@ func (n *Node) do(a tree.Action) {
 		n.answer(a)
 	case tree.Booted:
 		n.up.Ready()
+		go child.Settle(len(n.lives))
 	case tree.Quit:
 		n.finish(a)
 	}

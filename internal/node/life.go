@@ -23,7 +23,7 @@ type life struct {
 	ordered bool                    // its supervisor has decided that it ends
 	failure string                  // what it said of its failed start
 	ended   *child.Exited           // it is gone, and its probe may not be
-	last    journal.Record          // told when the core is told of its end
+	last    *journal.Record         // told when the core is told of its end; nil before
 }
 
 // reap asks the engine what ended.
@@ -79,15 +79,15 @@ func (n *Node) bury(l *life) {
 	}
 	n.prober.Forget(l.ref)
 	if l.said.ignored && reason != tree.ReasonAbnormal {
-		l.last = journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation}
+		l.last = &journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation}
 		n.step(tree.Ignored{Ref: l.ref})
 		return
 	}
-	l.last = journal.Record{
+	l.last = &journal.Record{
 		Event: journal.Exit, Path: l.path, Kind: l.kind.String(), Pid: l.pid,
 		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers, Message: l.detail(),
 	}
-	setStatus(&l.last, l.ended.Status)
+	setStatus(l.last, l.ended.Status)
 	n.keepStatus(l, reason)
 	n.step(tree.Exited{Ref: l.ref, Reason: reason, Err: l.failure})
 }
@@ -105,7 +105,7 @@ func (n *Node) leave(e tree.Event) {
 		return
 	}
 	if l := n.life(ref); l != nil {
-		n.emit(l.last)
+		n.emit(*l.last)
 		delete(n.lives, ref.ID)
 	}
 }

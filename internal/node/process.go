@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/pprof"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +29,7 @@ type Admit func() (ignore bool, err error)
 // from its parent, runs it, and returns the exit status. It must be called on
 // the main thread, locked.
 func Main(admit Admit) int {
-	runtime.GOMAXPROCS(1)
+	child.LimitProcessors()
 	h, err := receiveHello()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "supervise:", err)
@@ -98,8 +97,14 @@ func (n *Node) obey(orders ...os.Signal) {
 	}()
 }
 
+// stacksBound is the most that PrintStacks writes.
+const stacksBound = 1 << 20
+
 // PrintStacks writes what every goroutine is doing to standard error.
-func PrintStacks() { _ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2) }
+func PrintStacks() {
+	stacks := make([]byte, stacksBound)
+	_, _ = os.Stderr.Write(stacks[:runtime.Stack(stacks, true)])
+}
 
 // NameProcess makes ps and top say supervise, where the kernel says exe after
 // the binary has executed itself.

@@ -84,7 +84,7 @@ func (n *Node) probeEnded(x child.Exited) {
 
 // buryAgain takes up a burial that had to wait.
 func (n *Node) buryAgain(ref tree.Ref) {
-	if l := n.life(ref); l != nil && l.ended != nil && l.last.Event == "" {
+	if l := n.life(ref); l != nil && l.ended != nil && l.last == nil {
 		n.bury(l)
 	}
 }
