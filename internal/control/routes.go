@@ -158,7 +158,7 @@ func (c *call) events() error {
 		return nil // the client has gone, and there is nobody to tell
 	}
 	var buf []byte
-	for {
+	for ended := !follow; ; {
 		var next uint64
 		if buf, next = c.journal().Read(since, buf[:0]); next != since {
 			since = next
@@ -167,9 +167,10 @@ func (c *call) events() error {
 			}
 			continue
 		}
-		if !follow || c.journal().Follow(ctx, since) != nil {
+		if ended {
 			return nil
 		}
+		ended = c.journal().Follow(ctx, since) != nil
 	}
 }
 

@@ -225,7 +225,7 @@ func TestAnyStreamLeavesATree(t *testing.T) {
 	paths := []string{"/", "/a", "/a/b", "/a/b/c", "/a/d", "/e", "/e/f"}
 	events := []string{Add, Spawn, Start, Exit, Backoff, Failed, Ignore, Stopping, Kill, Stuck, Down, Remove, Report, GiveUp, Status}
 	kinds := []string{"supervisor", "worker", ""}
-	for range 200 {
+	for range 50 {
 		s := &Store{}
 		for range 100 {
 			say(s, Record{Event: events[random.IntN(len(events))], Path: paths[random.IntN(len(paths))], Kind: kinds[random.IntN(3)],

@@ -95,6 +95,7 @@ func (s *Store) Last() uint64 {
 // error, or with io.EOF where the tree has ended and it will never hold.
 func (s *Store) Await(ctx context.Context, holds func(*Fold) bool) error {
 	for {
+		over := ctx.Err() // looked at before the state, so that what came first counts
 		s.mu.Lock()
 		if holds(&s.fold) {
 			s.mu.Unlock()
@@ -102,13 +103,15 @@ func (s *Store) Await(ctx context.Context, holds func(*Fold) bool) error {
 		}
 		closed, changed := s.closed, s.wait()
 		s.mu.Unlock()
-		if closed {
+		switch {
+		case closed:
 			return io.EOF
+		case over != nil:
+			return over
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
 }

@@ -143,6 +143,9 @@ func TestAwaitEndsWhenItIsTrueOrNeverWillBe(t *testing.T) {
 	if err := s.Await(ctx, running("/never")); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	if err := s.Await(ctx, running("/late")); err != nil {
+		t.Errorf("what is true already: %v", err)
+	}
 	go func() { result <- s.Await(t.Context(), running("/never")) }()
 	s.Close()
 	if err := <-result; !errors.Is(err, io.EOF) {
