@@ -100,17 +100,15 @@ func (s *Switch) byPath(from *Link, f *Frame, to []byte, about bool) route {
 	if len(to) <= base+1 || to[base] != '/' || string(to[:base]) != s.path[:base] {
 		return s.up(from)
 	}
-	end := base + 1 + bytes.IndexByte(to[base+1:], '/')
-	if end == base {
-		end = len(to)
+	if l := s.children[string(to)]; l != nil {
+		f.Dst = l.addr
+		return toLife(l, about)
 	}
-	l := s.children[string(to[:end])]
+	end := base + 1 + bytes.IndexByte(to[base+1:], '/')
+	l := s.children[string(to[:max(end, base)])]
 	switch {
 	case l == nil:
 		return noWay
-	case end == len(to):
-		f.Dst = l.addr
-		return toLife(l, about)
 	case l.kind != ToNode || l.cut:
 		return noWay
 	}

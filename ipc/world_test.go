@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var worlds = flag.Int("worlds", 400, "how many random worlds TestRandomWorlds goes through")
+var worlds = flag.Int("worlds", 150, "how many random worlds TestRandomWorlds goes through")
 
 // A world is a tree of switches and scripted workers, joined by pipes that
 // deliver one frame at a time in any order of pipes. Workers call, cast,

@@ -40,6 +40,7 @@ type child struct {
 	after after
 
 	reason Reason // how a dead life ended
+	term   bool   // and whether its shutdown had a term
 	err    string // why a failed one did
 
 	failures int           // consecutive failed lives, for the backoff

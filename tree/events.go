@@ -36,6 +36,9 @@ type (
 		Ref    Ref
 		Reason Reason
 		Err    string
+		// Term says that the reason was OTP's {shutdown, Term}, not a plain
+		// shutdown: EX-3. It is told apart in the report of a stop alone (SP-3).
+		Term bool
 	}
 
 	// Stuck says that a life was killed and something of it is still there

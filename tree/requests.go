@@ -174,7 +174,7 @@ func (s *Supervisor) terminateChild(r TerminateChild) {
 	}
 	p := &s.plan
 	p.op = opStop
-	group := c.life == lifeWaiting && c.group
+	group := s.heldUp(c)
 	p.add(stepStopHand, c)
 	p.addReply(c, r.Tag)
 	if group {
@@ -235,7 +235,7 @@ func (s *Supervisor) cycleChild(r CycleChild) {
 		s.refuse(r.Tag, "not_found")
 		return
 	}
-	group := c.life == lifeWaiting && c.group
+	group := s.heldUp(c)
 	s.plan.add(stepStopHand, c)
 	if !group {
 		s.startByHand(c, r.Tag)

@@ -1,6 +1,10 @@
 package tree
 
-import "time"
+import (
+	"time"
+
+	"github.com/supertrees/supervise/backoff"
+)
 
 // decideDeath is OTP's do_restart/3: what a death, or a start that failed
 // unawaited, leads to.
@@ -146,6 +150,34 @@ func (s *Supervisor) planGrouped(c *child, itself bool) {
 			s.plan.add(stepStart, x)
 		}
 	}
+}
+
+// regroup finds the children whose group nobody restarts any more: their
+// plan is done, and the child that they waited for was stopped by hand.
+func (s *Supervisor) regroup() {
+	if s.grouped == 0 {
+		return
+	}
+	waits := false
+	for c := s.children.head; c != nil && s.spec.Strategy == OneForAll; c = c.next {
+		waits = waits || c.restarting()
+	}
+	for c := s.children.head; c != nil && s.grouped > 0; c = c.next {
+		waits = waits || c.restarting() && s.spec.Strategy == RestForOne
+		if c.life == lifeGrouped && !waits {
+			s.set(c, lifeNone)
+			s.do(Down{Ref: c.ref, Forgotten: false})
+		}
+	}
+}
+
+// heldUp says whether c's group waits for it, so that it goes on at once when
+// c is stopped by hand. Without a backoff it does not, as OTP's.
+func (s *Supervisor) heldUp(c *child) bool {
+	if s.spec.Strategy != OneForAll && s.spec.Strategy != RestForOne {
+		return false
+	}
+	return c.life == lifeWaiting && c.group || c.life == lifeRetry && c.spec.Backoff.Kind != backoff.None
 }
 
 // park leaves a child, and the group that was stopped for it, to its timer.

@@ -3,6 +3,10 @@ package tree
 // stop begins a stop step. A child that is dead already is met here, and its
 // death is not decided a second time (SEMANTICS M-3).
 func (s *Supervisor) stop(c *child) {
+	if s.children.byID[c.spec.ID] != c { // it was stuck, and went while others were stopped
+		s.plan.next()
+		return
+	}
 	s.plan.wait = waitStop
 	switch c.life {
 	case lifeSpawning, lifeStarting, lifeRunning:
@@ -10,7 +14,7 @@ func (s *Supervisor) stop(c *child) {
 	case lifeStopping, lifeKilled:
 		// Its end is on the way.
 	case lifeDead:
-		s.reportStop(c, c.reason)
+		s.reportStop(c, c.reason, c.term)
 		s.stopped(c)
 	default:
 		s.stopped(c)
@@ -52,7 +56,7 @@ func (s *Supervisor) exited(e Exited) {
 	case lifeSpawning, lifeStarting:
 		s.endedStarting(c, e)
 	case lifeRunning:
-		s.died(c, e.Reason)
+		s.died(c, e)
 	case lifeStopping, lifeKilled:
 		s.endedByOrder(c, e)
 	case lifeStuck:
@@ -74,9 +78,9 @@ func (s *Supervisor) endedStarting(c *child, e Exited) {
 }
 
 // died records a death; what to do about it takes its turn.
-func (s *Supervisor) died(c *child, reason Reason) {
+func (s *Supervisor) died(c *child, e Exited) {
 	s.set(c, lifeDead)
-	c.reason = reason
+	c.reason, c.term = e.Reason, e.Term
 	if c.spec.Backoff.Healthy(s.now - c.upSince) {
 		c.failures = 0
 	}
@@ -90,12 +94,12 @@ func (s *Supervisor) endedByOrder(c *child, e Exited) {
 	}
 	switch {
 	case s.plan.on(waitStop, c):
-		s.reportStop(c, e.Reason)
+		s.reportStop(c, e.Reason, e.Term)
 		s.stopped(c)
 	case s.plan.on(waitStart, c): // its start took too long
 		s.startFailed(c, c.err, false)
 	case s.plan.wait == waitAll:
-		c.reason = e.Reason
+		c.reason, c.term = e.Reason, e.Term
 		s.set(c, lifeDead)
 		s.oneLess()
 	default:
@@ -127,19 +131,19 @@ func (s *Supervisor) stopped(c *child) {
 }
 
 // reportStop reports a child that did not end as it was told to: SP-3.
-func (s *Supervisor) reportStop(c *child, reason Reason) {
-	if !expected(&c.spec, reason) {
+func (s *Supervisor) reportStop(c *child, reason Reason, term bool) {
+	if !expected(&c.spec, reason, term) {
 		s.do(Report{Context: ShutdownError, ID: c.spec.ID, Reason: reason.String(), Count: 0})
 	}
 }
 
 // expected says whether a child that was told to stop ended as it should.
-func expected(spec *ChildSpec, reason Reason) bool {
+func expected(spec *ChildSpec, reason Reason, term bool) bool {
 	switch reason {
 	case ReasonKilled:
 		return spec.Shutdown.Mode == BrutalKill
 	case ReasonShutdown:
-		return spec.Shutdown.Mode != BrutalKill || spec.Restart != Permanent
+		return spec.Shutdown.Mode != BrutalKill && !term || spec.Restart != Permanent
 	case ReasonNormal:
 		return spec.Restart != Permanent
 	default:
@@ -178,7 +182,7 @@ func (s *Supervisor) oneLess() {
 	template := s.spec.Children[0]
 	var bad [ReasonAbnormal + 1]int
 	for c := s.children.head; c != nil; c = c.next {
-		if c.life == lifeDead && !expected(&template, c.reason) {
+		if c.life == lifeDead && !expected(&template, c.reason, c.term) {
 			bad[c.reason]++
 		}
 		if c.life != lifeStuck {
@@ -229,7 +233,7 @@ func (s *Supervisor) unstuck(c *child, e Exited) {
 	case afterFail:
 		s.endedStarting(c, e)
 	case afterDeath:
-		s.died(c, e.Reason)
+		s.died(c, e)
 	case afterNothing:
 		s.set(c, lifeNone)
 		s.do(Down{Ref: c.ref, Forgotten: false})

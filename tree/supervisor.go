@@ -55,6 +55,7 @@ type Supervisor struct {
 	nextNumber  uint64            // the next instance's ID, SimpleOneForOne
 	last        map[string]uint64 // the highest incarnation of ids without a child
 	stuck       int               // how many children are lifeStuck
+	grouped     int               // how many are lifeGrouped
 
 	out []Action
 }
@@ -136,6 +137,7 @@ func (s *Supervisor) run() {
 			continue
 		}
 		s.plan.clear()
+		s.regroup()
 		e, ok := s.queue.pop(s.suspended)
 		if !ok {
 			return
@@ -278,8 +280,11 @@ func (s *Supervisor) count(c *child, n int) {
 	if c.spec.Significant && (c.hasPid() || c.restarting()) {
 		s.significant += n
 	}
-	if c.life == lifeStuck {
+	switch c.life {
+	case lifeStuck:
 		s.stuck += n
+	case lifeGrouped:
+		s.grouped += n
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // runningTree is the root's node as the control socket wants a tree.
 type runningTree struct {
 	node    *node.Node
+	end     func() // the order to end
 	journal *journal.Store
 	writer  *output.Writer
 	info    control.Info
@@ -32,7 +33,7 @@ func (t *runningTree) Tap(wants func(string) bool) *output.Tap { return t.writer
 // Do carries out a verb; the two neighbours have the same words for them.
 func (t *runningTree) Do(ctx context.Context, r control.Request) (control.Answer, error) {
 	if r.Verb == control.Shutdown {
-		t.node.Post(t.node.Stop)
+		t.end()
 		return control.Answer{Path: "/"}, nil
 	}
 	request := node.Request{Verb: node.Verb(r.Verb), Path: r.Path, Args: r.Args, Signal: r.Signal, Interrupt: true}

@@ -133,7 +133,7 @@ func (c *shutdownCommand) About() about {
 	return about{
 		name:    "shutdown",
 		summary: "stop the whole tree in order",
-		details: "The same as TERM to the root. This returns when the root's process has ended.",
+		details: "The same as TERM to the root, but a second one only waits. This returns when the root's process has ended.",
 	}
 }
 

@@ -183,7 +183,8 @@ func (r *runner) tree() *runningTree {
 	if err != nil {
 		file = r.config.File
 	}
-	return &runningTree{node: r.node, journal: r.store, writer: r.terminal, info: control.Info{
+	end := func() { r.end(false, "by", "shutdown on the control socket") }
+	return &runningTree{node: r.node, end: end, journal: r.store, writer: r.terminal, info: control.Info{
 		Version: version, Name: r.config.Name, Pid: os.Getpid(), Config: file, Started: time.Now().UTC(),
 	}}
 }
@@ -210,19 +211,30 @@ func (r *runner) obey() {
 			if s == last && time.Since(at) < echo {
 				continue
 			}
-			if last == nil {
-				r.log.Info("asked to end: stopping all children, the last one first", "signal", name)
-			} else {
-				r.log.Warn("asked to end again: killing what is left, in the same order", "signal", name)
-			}
 			last, at = s, time.Now()
-			r.node.Post(r.node.Stop)
+			r.end(true, "signal", name)
 		case syscall.SIGQUIT:
 			node.PrintStacks()
 		default:
 			r.log.Warn("this signal changes nothing: the configuration is read once, at the start", "signal", name)
 		}
 	}
+}
+
+// end is the order to end the tree. A second one with again is to hurry, and
+// without, it is the same order still.
+func (r *runner) end(again bool, by ...any) {
+	r.node.Post(func() {
+		switch {
+		case !r.node.Ordered():
+			r.log.Info("asked to end: stopping all children, the last one first", by...)
+		case again:
+			r.log.Warn("asked again to end: killing what is left, in the same order", by...)
+		default:
+			return
+		}
+		r.node.Stop()
+	})
 }
 
 // watchSentinel ends the tree in order when the process above it is gone.

@@ -71,7 +71,7 @@ func TestASecondInterruptKillsAtOnce(t *testing.T) {
 	r.stdout.says(t, "heard terminated")
 	r.insist(syscall.SIGINT)
 	r.endsWith(0)
-	r.stderr.says(t, "asked to end again: killing what is left")
+	r.stderr.says(t, "asked again to end: killing what is left")
 }
 
 // timeout(1) signals its child, and then the group that the child is in: one
@@ -88,7 +88,7 @@ func TestTheTwoSignalsOfTimeoutAreOneOrder(t *testing.T) {
 	r.signal(syscall.SIGHUP)
 	syscall.Kill(rootOf(r), syscall.SIGHUP)
 	r.stderr.says(t, "this signal changes nothing")
-	if strings.Contains(r.stderr.String(), "asked to end again") {
+	if strings.Contains(r.stderr.String(), "asked again to end") {
 		t.Error("timeout's second signal killed the children")
 	}
 	syscall.Kill(rootOf(r), syscall.SIGTERM)

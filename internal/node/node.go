@@ -346,6 +346,9 @@ func (n *Node) Stop() {
 	n.step(tree.Shutdown{})
 }
 
+// Ordered says whether the order to stop has come; another one kills.
+func (n *Node) Ordered() bool { return n.ordered }
+
 // ParentGone is the end of the parent's pipe.
 func (n *Node) ParentGone() {
 	if n.options.Sink != "" {

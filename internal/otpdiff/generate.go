@@ -226,7 +226,7 @@ func (g *generator) step() object {
 	case g.one(2) && len(s.workers) > 0:
 		return g.exit(pick(g, s.workers...))
 	case g.one(60):
-		return g.exit("root/none")
+		return g.exit("root/nobody")
 	case len(s.sups) > 0:
 		return g.call(pick(g, s.sups...))
 	default:
@@ -373,6 +373,9 @@ func (g *generator) change() object {
 	was, _ := old["children"].([]any)
 	children := slices.Clone(was)
 	simple := old["strategy"] == "simple_one_for_one"
+	if simple && len(children) > 0 && children[0].(object)["restart"] == "temporary" { // OTP keeps no arguments of its instances
+		return object{"op": "count_children", "sup": sup}
+	}
 	if !simple {
 		spec["strategy"] = pick(g, "one_for_one", "one_for_all", "rest_for_one")
 		spec["auto_shutdown"] = pick(g, "never", "any_significant", "all_significant")

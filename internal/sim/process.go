@@ -168,7 +168,10 @@ func (w *virtual) terminate(p *process) {
 }
 
 // die ends a process that has nothing below it.
-func (w *virtual) die(p *process, reason tree.Reason, err string) {
+func (w *virtual) die(p *process, reason tree.Reason, err string) { w.end(p, reason, err, false) }
+
+// end is die for an end that may have had OTP's {shutdown, Term} as its reason.
+func (w *virtual) end(p *process, reason tree.Reason, err string, term bool) {
 	w.bury(p)
 	if p.isUp {
 		w.emit(Event{Kind: Stopped, Path: p.path, Of: p.kind(), Incarnation: p.ref.Incarnation,
@@ -187,7 +190,7 @@ func (w *virtual) die(p *process, reason tree.Reason, err string) {
 		w.gone(p.parent)
 		return
 	}
-	w.send(p.parent, tree.Exited{Ref: p.ref, Reason: reason, Err: err})
+	w.send(p.parent, tree.Exited{Ref: p.ref, Reason: reason, Err: err, Term: term})
 }
 
 // bury takes a dead process out of everything.

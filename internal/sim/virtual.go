@@ -111,7 +111,7 @@ func (w *virtual) Exit(path string, how How) bool {
 	case p == nil:
 		return false
 	case p.core == nil:
-		w.die(p, how.Reason(), "")
+		w.end(p, how.Reason(), "", how == ExitShutdownTerm)
 	case how == ExitKill:
 		w.killed(p)
 	}

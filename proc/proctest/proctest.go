@@ -328,3 +328,10 @@ func (h host) Cascade(l *ipc.Link, detail string) {
 }
 
 func (h host) Numbered(uint32) {}
+
+// Open is how many calls and monitors are under way in the tree.
+func (tree *Tree) Open() int {
+	tree.mu.Lock()
+	defer tree.mu.Unlock()
+	return tree.sw.Open()
+}
