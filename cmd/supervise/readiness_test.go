@@ -181,7 +181,7 @@ func TestANodeThatDidNotRunForALongTimeRestartsNobody(t *testing.T) {
 		fmt.Fprintf(&workers, `
 [[child.child]]
 name = "w%d"
-command = "systemd-notify --ready; while systemd-notify WATCHDOG=1; do sleep 0.2; done"
+command = "systemd-notify --ready; while systemd-notify --no-block WATCHDOG=1; do sleep 0.2; done"
 ready = { notify = true }
 watchdog = "3s"
 `, i)
