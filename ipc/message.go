@@ -32,8 +32,8 @@ type Message struct {
 
 // Frames calls f with m's frames, in order: one, or as many pieces of 64 KiB
 // as the payload needs. It stops at f's first error and returns that. The
-// frame's bytes are m's own and scratch's; f must not keep them. Scratch may be
-// nil.
+// frame's bytes are m's own and scratch's; f must not keep them, nor change the
+// frame. Scratch may be nil.
 func (m *Message) Frames(scratch []byte, f func(*Frame) error) error {
 	frame, err := m.Frame(scratch)
 	if err != nil {
