@@ -49,7 +49,7 @@ func (n *Node) do(a tree.Action) {
 // spawn makes the process of a life, and tells the core how that went.
 func (n *Node) spawn(a tree.Spawn) {
 	ref, id := a.Ref, a.Ref.ID
-	n.announceNew(id)
+	n.adopt(id)
 	l := &life{ref: ref, path: n.childPath(id), kind: n.kind(id)}
 	order := child.Spawn{Ref: ref, Path: l.path, Env: n.env(a.Program)}
 	subtree := n.supervisor(id)

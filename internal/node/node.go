@@ -94,14 +94,15 @@ type Node struct {
 	below   map[string]distant // what was heard of each path below a child node
 	asked   map[uint64]pending // requests in the core's queue, by tag
 	lastTag uint64
-	added   map[string]*tree.ChildSpec // came by start_child and has not been started yet
-	args    map[string][]string        // extra arguments of instances, by id
-	stops   map[string]tree.Stop       // how each child is stopped, by the id of its spec
-	news    []board.News               // taken from the board and not handled yet
-	due     dueList                    // what the node itself is to do, and when
-	drawn   uint64                     // the last instance number of a simple_one_for_one supervisor
+	added   map[string][]*brought // came by start_child, not answered yet, in order
+	args    map[string][]string   // extra arguments of instances, by id
+	stops   map[string]tree.Stop  // how each child is stopped, by the id of its spec
+	news    []board.News          // taken from the board and not handled yet
+	due     dueList               // what the node itself is to do, and when
+	drawn   uint64                // the last instance number of a simple_one_for_one supervisor
 
 	ordered  bool     // the order to stop has come
+	orphaned bool     // the parent is gone
 	stopping tree.Ref // the worker that was ordered to stop just now
 	quit     *tree.Quit
 	ended    chan struct{} // closed once quit is set
@@ -123,7 +124,7 @@ func New(c Config) (*Node, error) {
 		signals: make(chan os.Signal, 1),
 		lives:   make(map[string]*life),
 		below:   make(map[string]distant),
-		added:   make(map[string]*tree.ChildSpec),
+		added:   make(map[string][]*brought),
 		stops:   make(map[string]tree.Stop),
 		asked:   make(map[uint64]pending),
 		args:    make(map[string][]string),
@@ -172,11 +173,11 @@ func (n *Node) Post(f func()) { n.inbox <- f }
 // Run starts the children and supervises them until the core quits.
 func (n *Node) Run(up Upstream) tree.Quit {
 	n.up = up
+	n.step(tree.Boot{}) // the first event, whatever is asked meanwhile
 	if !n.numbered() {
 		return *n.quit
 	}
 	n.announce()
-	n.step(tree.Boot{})
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for n.quit == nil {
@@ -219,7 +220,7 @@ func (n *Node) numbered() bool {
 		case f := <-n.inbox:
 			f()
 		}
-		if len(n.events) > 0 { // an order to stop, or the parent's end
+		if n.ordered || n.orphaned {
 			n.quit = &tree.Quit{Reason: tree.ReasonShutdown}
 			close(n.ended)
 			return false
@@ -351,6 +352,7 @@ func (n *Node) Ordered() bool { return n.ordered }
 
 // ParentGone is the end of the parent's pipe.
 func (n *Node) ParentGone() {
+	n.orphaned = true
 	if n.options.Sink != "" {
 		n.sink = newSink(n.options.Sink)
 	}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -78,13 +79,20 @@ type Answer struct {
 // ErrEnded says that the node has quit.
 var ErrEnded = errors.New("the tree has ended")
 
+// brought is a child that a request brought and that is not answered yet.
+type brought struct {
+	Request
+	spec tree.ChildSpec
+	used bool // the core has spawned it: it is what its name stands for
+}
+
 // refused is the answer that names why there is no other.
 func refused(word string) Answer { return Answer{Answer: tree.Answer{Err: word}} }
 
 // pending is a request in the core's queue.
 type pending struct {
-	answer func(Answer)
-	added  string // the child that Add is to start
+	answer  func(Answer)
+	brought *brought // of Add
 }
 
 // Handle answers a request, on the node's goroutine: here, or through the
@@ -180,8 +188,8 @@ func (n *Node) tag(p pending) uint64 {
 	return n.lastTag
 }
 
-// add starts a new child. Its process spec stands ready before the core spawns
-// it, and is dropped again if the core refuses.
+// add starts a new child. What it is comes into use when the core spawns it:
+// until then the core may refuse it, and another child may have its name.
 func (n *Node) add(r Request, answer func(Answer)) {
 	if n.template() != "" {
 		n.addInstance(r, answer)
@@ -191,15 +199,14 @@ func (n *Node) add(r Request, answer func(Answer)) {
 		answer(refused("badarg"))
 		return
 	}
-	id := r.Child.ID
-	p := pending{answer: answer}
-	if n.subtree.Workers[id] == nil && n.subtree.Supervisors[id] == nil {
-		p.added = id
-		n.added[id] = r.Child
-		n.stops[id] = r.Child.Shutdown
-		n.subtree.Put(id, r.Worker, r.Subtree)
-	}
-	n.step(tree.StartChild{Tag: n.tag(p), Spec: *r.Child})
+	n.bring(r, *r.Child, answer)
+}
+
+// bring asks the core to start a child that a request brought.
+func (n *Node) bring(r Request, spec tree.ChildSpec, answer func(Answer)) {
+	b := &brought{Request: r, spec: spec}
+	n.added[spec.ID] = append(n.added[spec.ID], b)
+	n.step(tree.StartChild{Tag: n.tag(pending{answer: answer, brought: b}), Spec: spec})
 }
 
 // addInstance starts an instance of a simple_one_for_one supervisor. Its number
@@ -212,9 +219,7 @@ func (n *Node) addInstance(r Request, answer func(Answer)) {
 		id, instance.Program = r.Child.ID, r.Child.Program
 	}
 	instance.ID = id
-	n.args[id] = r.Args
-	n.added[id] = &instance
-	n.step(tree.StartChild{Tag: n.tag(pending{answer: answer, added: id}), Spec: instance})
+	n.bring(r, instance, answer)
 }
 
 // answer gives the core's reply to whoever asked.
@@ -224,20 +229,24 @@ func (n *Node) answer(a tree.Reply) {
 		return
 	}
 	delete(n.asked, a.Tag)
-	if p.added != "" && a.Answer.Err != "" {
-		n.refusedChild(p.added)
+	if p.brought != nil {
+		n.settleBrought(p.brought, a.Answer.Err != "")
 	}
 	p.answer(Answer{Answer: a.Answer})
 }
 
-// refusedChild drops what a start_child brought that came to nothing.
-func (n *Node) refusedChild(id string) {
-	n.forget(id)
-	if _, untold := n.added[id]; untold {
+// settleBrought drops a request that brought a child, now that it is answered,
+// and what it brought if that came to nothing.
+func (n *Node) settleBrought(b *brought, failed bool) {
+	id := b.spec.ID
+	n.added[id] = slices.DeleteFunc(n.added[id], func(x *brought) bool { return x == b })
+	if len(n.added[id]) == 0 {
 		delete(n.added, id)
-		return
 	}
-	n.emit(journal.Record{Event: journal.Remove, Path: n.childPath(id)})
+	if failed && b.used {
+		n.forget(id)
+		n.emit(journal.Record{Event: journal.Remove, Path: n.childPath(id)})
+	}
 }
 
 // signal sends a signal to a child's process.

@@ -90,15 +90,27 @@ func Describe(r *journal.Record, s *tree.Spec) {
 	}
 }
 
-// announceNew tells of a child that start_child brought, when its first process
-// is about to be made: until then the core may still refuse it.
-func (n *Node) announceNew(id string) {
-	c, isNew := n.added[id]
-	if !isNew {
+// adopt puts a child that start_child brought into use, when its first process
+// is about to be made. The core takes requests in order, so it is the first
+// that is not answered yet.
+func (n *Node) adopt(id string) {
+	waiting := n.added[id]
+	if len(waiting) == 0 || waiting[0].used {
 		return
 	}
-	delete(n.added, id)
-	n.announceChild(n.childPath(id), c, n.supervisor(id))
+	known := n.subtree.Workers[id] != nil || n.subtree.Supervisors[id] != nil
+	if n.template() == "" && known {
+		return // the child of that name that there still is
+	}
+	b := waiting[0]
+	b.used = true
+	if n.template() != "" {
+		n.args[id] = b.Args
+	} else {
+		n.stops[id] = b.spec.Shutdown
+		n.subtree.Put(id, b.Worker, b.Subtree)
+	}
+	n.announceChild(n.childPath(id), &b.spec, n.supervisor(id))
 }
 
 // Below is the path of a child.
