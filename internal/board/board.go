@@ -32,10 +32,14 @@ const (
 	writeEarly  = 64 << 10 // queued for a link, it is written before the turn is over
 
 	// newsMark is how much news may wait for the node before its child nodes
-	// are not read any more, in bytes; upMark the same for what waits for the
-	// parent to read, over which Up waits too.
+	// are not read any more, in bytes.
 	newsMark = 8 << 20
-	upMark   = 8 << 20
+	// linkMark is how much may wait for another node before calls to it get
+	// busy and casts are dropped, in bytes; over upMark child nodes are not read
+	// any more, and Up waits. What is between the two only this node itself
+	// fills, so that no flood of casts keeps it from its work.
+	linkMark = 16 << 20
+	upMark   = 24 << 20
 )
 
 // Board is the switchboard of one node. Its methods may be called from any

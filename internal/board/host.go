@@ -2,6 +2,7 @@ package board
 
 import (
 	"encoding/json"
+	"math"
 
 	"github.com/supertrees/supervise/ipc"
 )
@@ -89,13 +90,18 @@ func (h *host) Send(l *ipc.Link, f *ipc.Frame) {
 	}
 }
 
-// Queued says what waits for a link, and for all.
+// Queued says what waits for a link, and for all. A link to another node that
+// has its share counts as if all had.
 func (h *host) Queued(l *ipc.Link) (here, all int) {
 	p, _ := l.Data.(*Port)
 	if p == nil {
 		return 0, h.queued
 	}
-	return p.out.size(), h.queued
+	here = p.out.size()
+	if p.own == ownMessages && here > linkMark {
+		return here, math.MaxInt
+	}
+	return here, h.queued
 }
 
 // requestMax is the largest payload of a message to a supervisor itself, in bytes.

@@ -25,7 +25,7 @@ func (b *Board) Send(p *Port, m ipc.Message) (id uint64) {
 	return id
 }
 
-// Up is Send to the parent, and waits while more than 8 MiB wait for it: a
+// Up is Send to the parent, and waits while more than 24 MiB wait for it: a
 // record is never lost, and the parent always reads. Where the parent is gone,
 // it does nothing.
 func (b *Board) Up(m ipc.Message) {
