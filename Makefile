@@ -36,6 +36,10 @@ bench: build ## ratios against the limits of the machine and against peers; SETS
 chaos: ## random trees under random signals: make chaos SEED=7 ROUNDS=20
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 60m -run TestChaos ./internal/chaos
 
+fuzz: ## whole trees in random worlds, for long: make fuzz WORLDS=10000000
+	$(GO) test ./tree -run TestTheInvariantsHoldInEveryWorld -timeout 0 -worlds $(or $(WORLDS),2000000)
+	$(GO) test ./tree -run xxx -fuzz FuzzWorld -fuzztime $(or $(FUZZTIME),60s)
+
 otp-diff: ## compares the core with OTP's own supervisor (Debian: erlang-nox): docs/otp-diff.md
 	$(GO) run ./internal/otpdiff -n $(or $(N),2000) -seed $(or $(SEED),1)
 

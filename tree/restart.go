@@ -37,8 +37,7 @@ func (s *Supervisor) decideExit(c *child) {
 	if s.spec.Strategy == SimpleOneForOne || c.spec.Restart == Temporary {
 		s.forget(c)
 	} else {
-		s.set(c, lifeNone)
-		s.do(Down{Ref: c.ref, Forgotten: false})
+		s.down(c)
 	}
 	if significant && s.autoShutdown() {
 		s.planEnd(Quit{Reason: ReasonShutdown, Cause: CauseAutoShutdown, Child: c.ref}, nil)
@@ -165,8 +164,7 @@ func (s *Supervisor) regroup() {
 	for c := s.children.head; c != nil && s.grouped > 0; c = c.next {
 		waits = waits || c.restarting() && s.spec.Strategy == RestForOne
 		if c.life == lifeGrouped && !waits {
-			s.set(c, lifeNone)
-			s.do(Down{Ref: c.ref, Forgotten: false})
+			s.down(c)
 		}
 	}
 }
@@ -215,7 +213,6 @@ func (s *Supervisor) groupOf(c *child) *child {
 // giveUp ends the supervisor: one restart was too many (IN-7).
 func (s *Supervisor) giveUp(c *child) {
 	s.do(Report{Context: ShutdownReport, ID: c.spec.ID, Reason: "reached_max_restart_intensity", Count: 0})
-	s.set(c, lifeNone)
-	s.do(Down{Ref: c.ref, Forgotten: false})
+	s.down(c)
 	s.planEnd(Quit{Reason: ReasonShutdown, Cause: CauseIntensity, Child: c.ref}, nil)
 }

@@ -90,8 +90,7 @@ func (s *Supervisor) ignored(ref Ref) {
 	if forget {
 		s.forget(c)
 	} else {
-		s.set(c, lifeNone)
-		s.do(Down{Ref: c.ref, Forgotten: false})
+		s.down(c)
 	}
 	if awaited {
 		s.plan.next()
@@ -138,7 +137,9 @@ func (s *Supervisor) startFailed(c *child, err string, passing bool) {
 		return
 	}
 	p.wait = waitNothing
-	s.dropSteps(p.done, err)
+	if p.op == opBoot || p.op == opRestart {
+		s.dropSteps(p.done, err)
+	}
 	switch p.op {
 	case opBoot:
 		s.do(Report{Context: StartError, ID: c.spec.ID, Reason: err})
@@ -148,14 +149,24 @@ func (s *Supervisor) startFailed(c *child, err string, passing bool) {
 		}, nil)
 	case opRestart:
 		s.retry(c, err)
-	case opAdd:
-		if c.life == lifeStuck {
-			s.setStuck(c, afterForget)
-			return
-		}
+	default:
+		s.notStarted(c)
+		s.dropSteps(p.done, err)
+	}
+}
+
+// notStarted: a start by hand failed, and is not tried again. Of start_child
+// nothing is kept.
+func (s *Supervisor) notStarted(c *child) {
+	add := s.plan.op == opAdd
+	switch {
+	case c.life == lifeStuck && add:
+		s.setStuck(c, afterForget)
+	case c.life == lifeStuck:
+	case add:
 		s.forget(c)
 	default:
-		s.do(Down{Ref: c.ref, Forgotten: false})
+		s.down(c)
 	}
 }
 

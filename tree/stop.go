@@ -113,7 +113,7 @@ func (s *Supervisor) stopped(c *child) {
 	kind := s.plan.steps[s.plan.done].kind
 	s.plan.next()
 	forget := kind != stepStopEnd && c.spec.Restart == Temporary ||
-		kind == stepStopHand && s.spec.Strategy == SimpleOneForOne
+		kind == stepStopHand && (s.spec.Strategy == SimpleOneForOne || s.plan.op == opAdd)
 	c.group = false
 	switch {
 	case c.life == lifeStuck && forget:
@@ -124,10 +124,15 @@ func (s *Supervisor) stopped(c *child) {
 		s.forget(c)
 	case kind == stepStopGroup:
 		s.set(c, lifeGrouped)
-	default:
-		s.set(c, lifeNone)
-		s.do(Down{Ref: c.ref, Forgotten: false})
+	case c.life != lifeNone:
+		s.down(c)
 	}
+}
+
+// down says that a child has no process, and none will be tried.
+func (s *Supervisor) down(c *child) {
+	s.set(c, lifeNone)
+	s.do(Down{Ref: c.ref, Forgotten: false})
 }
 
 // reportStop reports a child that did not end as it was told to: SP-3.
@@ -235,7 +240,6 @@ func (s *Supervisor) unstuck(c *child, e Exited) {
 	case afterDeath:
 		s.died(c, e)
 	case afterNothing:
-		s.set(c, lifeNone)
-		s.do(Down{Ref: c.ref, Forgotten: false})
+		s.down(c)
 	}
 }
