@@ -144,6 +144,10 @@ func (c *cgroups) usable() error {
 	if err := unix.Access(trial+"/cgroup.kill", unix.W_OK); err != nil {
 		return errors.New("the kernel has no cgroup.kill (Linux 5.14)")
 	}
+	// Docker's seccomp filter says ENOSYS; the kernel itself finds fault with the arguments.
+	if _, _, errno := syscall.RawSyscall(unix.SYS_CLONE3, 0, 0, 0); errno == syscall.ENOSYS || errno == syscall.EPERM {
+		return errors.New("clone3 is forbidden here, so that no process can be made in a cgroup")
+	}
 	return nil
 }
 

@@ -3,6 +3,8 @@ package child
 import (
 	"fmt"
 	"os"
+	"slices"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -183,25 +185,17 @@ func (e *Engine) Adopted() int { return e.adopted }
 
 // closeOnExec marks every descriptor from 3 up, but for those to keep.
 func closeOnExec(keep []int) error {
-	first := uint(3)
-	for {
-		next := ^uint(0)
-		for _, fd := range keep {
-			if uint(fd) >= first && uint(fd) < next {
-				next = uint(fd)
-			}
-		}
-		if next > first {
-			last := min(next-1, uint(^uint32(0)))
-			if err := unix.CloseRange(first, last, unix.CLOSE_RANGE_CLOEXEC); err != nil {
-				return fmt.Errorf("marking inherited descriptors close-on-exec: %w", err)
-			}
-		}
-		if next == ^uint(0) {
-			return nil
-		}
-		first = next + 1
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("listing inherited descriptors (is /proc mounted?): %w", err)
 	}
+	for _, entry := range open {
+		fd, err := strconv.Atoi(entry.Name())
+		if err == nil && fd > 2 && !slices.Contains(keep, fd) {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	return nil
 }
 
 // Close gives back what the engine holds. Workers that are left die with it.

@@ -161,6 +161,15 @@ func TestTheUnprivilegedGetTheSame(t *testing.T) {
 	}
 }
 
+func TestASeccompFilterTakesNothingAway(t *testing.T) {
+	cmd := exec.Command(self(t), "-test.run", "Leader|Crash|Kill|Killed|Subtree|Sentinel|Root|Clean|Says|Stuck/basic", "-test.v")
+	cmd.Env = append(os.Environ(), "CHILD_TEST_ROLE=jailed", "CI=")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "PASS: TestACrashTakesDescendantsThatHideAlong/in_the_group/basic") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // delegate makes a cgroup that belongs to the other user, as systemd's
 // Delegate=yes does. fd is -1 where none can be made.
 func delegate(t *testing.T) (dir string, fd int) {

@@ -288,7 +288,7 @@ func (e *Engine) signalAll(pid int, sig syscall.Signal) {
 func signalDescendant(pid int, sig syscall.Signal, family map[int]bool) {
 	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
-		return
+		return // it is met as a stranger when its parent has ended
 	}
 	defer syscall.Close(fd)
 	if st, err := readStat(pid); err == nil && family[st.parent] {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -33,6 +34,8 @@ func play(role string) {
 		playClean()
 	case "starved":
 		playStarved()
+	case "jailed":
+		playJailed()
 	case "tracer":
 		playTracer()
 	default:
@@ -160,4 +163,32 @@ func playTracer() {
 	}
 	fmt.Println("tracing")
 	select {}
+}
+
+// playJailed becomes these tests below a seccomp filter like that of a
+// container: no unshare, no pidfds, no clone3.
+func playJailed() {
+	runtime.LockOSThread()
+	load := func(offset uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: offset}
+	}
+	answer := func(value uint32) unix.SockFilter {
+		return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: value}
+	}
+	filter := []unix.SockFilter{load(0)} // the number of the call
+	for call, errno := range map[uint32]unix.Errno{
+		unix.SYS_UNSHARE: unix.EPERM, unix.SYS_PIDFD_OPEN: unix.EPERM, unix.SYS_PIDFD_SEND_SIGNAL: unix.EPERM, unix.SYS_CLONE3: unix.ENOSYS,
+	} {
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
+			answer(unix.SECCOMP_RET_ERRNO|uint32(errno)))
+	}
+	filter = append(filter, answer(unix.SECCOMP_RET_ALLOW))
+	check(unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if _, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program))); errno != 0 {
+		check(errno)
+	}
+	check(os.Unsetenv("CHILD_TEST_ROLE"))
+	check(syscall.Exec("/proc/self/exe", os.Args, os.Environ()))
 }

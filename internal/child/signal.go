@@ -72,7 +72,8 @@ func (l *life) send(sig syscall.Signal) error {
 	if err == nil {
 		err = unix.PidfdSendSignal(fd, sig, nil, 0)
 		syscall.Close(fd)
-	} else if passing(err) { // no descriptor is to be had
+	}
+	if err != nil && err != unix.ESRCH { // no descriptor is to be had, or a seccomp filter forbids pidfds
 		err = syscall.Kill(l.pid, sig)
 	}
 	if err == nil || err == unix.ESRCH {

@@ -29,6 +29,10 @@ type spawner struct {
 	done chan struct{}
 	sock int // descriptors for the spawner's table go in here
 
+	// shared says that the table is everybody's after all: the seccomp filter of
+	// a container forbids unshare. It works, and many children make it slower.
+	shared bool
+
 	// These belong to the spawner's thread.
 	theirs  int // the other end of sock
 	devNull int
@@ -76,9 +80,8 @@ func (s *spawner) run(ready chan<- error) {
 
 func (s *spawner) setUp() error {
 	if err := unix.Unshare(unix.CLONE_FS | unix.CLONE_FILES); err != nil {
-		return err
-	}
-	if err := s.closeCopies(); err != nil {
+		s.shared = true
+	} else if err := s.closeCopies(); err != nil {
 		return err
 	}
 	devNull, err := syscall.Open("/dev/null", syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
@@ -136,26 +139,28 @@ func (s *spawner) fork(c *command) (pid int, err error) {
 	if len(given) > filesBound {
 		return 0, fmt.Errorf("giving it %d descriptors: %w", len(given), syscall.E2BIG)
 	}
-	if len(given) > 0 {
+	if len(given) > 0 && !s.shared {
 		if err := syscall.Sendmsg(s.sock, []byte{0}, syscall.UnixRights(given...), nil, 0); err != nil {
 			return 0, fmt.Errorf("handing descriptors to the spawning thread: %w", err)
 		}
 	}
-	s.do(func() { pid, err = s.forkHere(c, len(given)) })
+	s.do(func() { pid, err = s.forkHere(c, given) })
 	return pid, err
 }
 
 // forkHere runs on the spawner's thread.
-func (s *spawner) forkHere(c *command, given int) (pid int, err error) {
-	fds, err := s.receive(given)
-	if err != nil {
-		return 0, err
-	}
-	defer func() {
-		for _, fd := range fds {
-			syscall.Close(fd)
+func (s *spawner) forkHere(c *command, given []int) (pid int, err error) {
+	fds := given
+	if !s.shared {
+		if fds, err = s.receive(len(given)); err != nil {
+			return 0, err
 		}
-	}()
+		defer func() {
+			for _, fd := range fds {
+				syscall.Close(fd)
+			}
+		}()
+	}
 	var files [8]uintptr
 	c.attr.Files = files[:0]
 	next := 0
@@ -214,4 +219,7 @@ func (s *spawner) receive(given int) ([]int, error) {
 func (s *spawner) close() {
 	close(s.work)
 	syscall.Close(s.sock)
+	if s.shared {
+		syscall.Close(s.devNull)
+	}
 }
