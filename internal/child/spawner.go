@@ -67,6 +67,15 @@ func startSpawner() (*spawner, error) {
 
 func (s *spawner) run(ready chan<- error) {
 	runtime.LockOSThread()
+	if unix.Gettid() == os.Getpid() {
+		// Not here, where orphans come and /proc/self looks: on a thread that
+		// the next goroutine gets because this one keeps its own meanwhile.
+		elsewhere := make(chan error)
+		go s.run(elsewhere)
+		ready <- <-elsewhere
+		runtime.UnlockOSThread()
+		return
+	}
 	err := s.setUp()
 	ready <- err
 	if err != nil {
