@@ -154,8 +154,11 @@ func (wk *wworker) answer() {
 
 func (wk *wworker) cancelSome() {
 	for id, c := range wk.open {
-		if c.method == VerbRegister || c.method == VerbUnregister {
+		if c.method == VerbUnregister {
 			continue
+		}
+		if c.method == VerbRegister { // it goes on all the same
+			wk.maybe[c.name] = true
 		}
 		c.canceled = true
 		delete(wk.open, id)
@@ -400,8 +403,17 @@ func (w *world) checkNames() {
 	}
 	for _, n := range w.nodes {
 		for name, addr := range n.sw.names {
-			if wk := living[addr]; wk == nil || !wk.names[name] {
+			wk := living[addr]
+			if wk == nil || !wk.names[name] && !wk.maybe[name] {
 				w.t.Errorf("%s knows %s at %v, who does not hold it", n.path, name, addr)
+			}
+			for up := n.parent; wk != nil && up != nil; up = up.parent {
+				if up.sw.names[name] != addr {
+					w.t.Errorf("%s knows %s at %v, but %s knows %v", n.path, name, addr, up.path, up.sw.names[name])
+				}
+			}
+			if wk != nil && wk.node.sw.names[name] != addr {
+				w.t.Errorf("%s knows %s at %v, its own node does not", n.path, name, addr)
 			}
 			if len(n.sw.holds[addr]) == 0 {
 				w.t.Errorf("%s knows %s at %v, but not that %v has it", n.path, name, addr, addr)

@@ -60,6 +60,7 @@ type wworker struct {
 	open     map[uint64]*wcall // calls it has made
 	holding  []wheld           // calls it has not answered
 	names    map[string]bool   // confirmed
+	maybe    map[string]bool   // asked for, and not waited for
 	last     map[Addr]int      // the newest number that came from a life
 	ended    map[Addr]bool     // lives whose end it has been told
 	pieces   []wpieces
@@ -225,7 +226,7 @@ func (w *world) startWorker(n *wnode, name string) {
 	}
 	w.paths[path]++
 	link := n.sw.AddWorker(path, w.paths[path], true)
-	wk := &wworker{w: w, node: n, link: link, alive: true, open: map[uint64]*wcall{}, names: map[string]bool{}, last: map[Addr]int{}, ended: map[Addr]bool{}}
+	wk := &wworker{w: w, node: n, link: link, alive: true, open: map[uint64]*wcall{}, names: map[string]bool{}, maybe: map[string]bool{}, last: map[Addr]int{}, ended: map[Addr]bool{}}
 	wk.up = w.pipe(func(f *Frame) { n.sw.Receive(link, f) })
 	wk.down = w.pipe(wk.receive)
 	n.down[link] = wk.down
