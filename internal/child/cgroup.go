@@ -137,7 +137,7 @@ func (c *cgroups) usable() error {
 	if err := os.Mkdir(trial, 0o755); err != nil {
 		return fmt.Errorf("no cgroup can be made below %s: %w", c.dir, cause(err))
 	}
-	defer syscall.Rmdir(trial)
+	defer c.discard(trial)
 	if kind, err := os.ReadFile(trial + "/cgroup.type"); err != nil || string(bytes.TrimSpace(kind)) != "domain" {
 		return fmt.Errorf("cgroups below %s cannot hold processes", c.dir)
 	}
@@ -209,7 +209,7 @@ func (c *cgroups) sweep() {
 		}
 		killCgroup(dir)
 		awaitEmpty(dir, sweepBound)
-		removeCgroup(dir)
+		c.discard(dir)
 		syscall.Close(lock)
 	}
 }
@@ -227,14 +227,17 @@ func awaitEmpty(dir string, bound time.Duration) {
 		if err != nil || !bytes.Contains(buf[:n], []byte("populated 1")) {
 			return
 		}
-		unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}, int(time.Until(until)/time.Millisecond)+1)
+		changed := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLPRI}}
+		if _, err := unix.Poll(changed, int(time.Until(until)/time.Millisecond)+1); err != nil && err != unix.EINTR {
+			return
+		}
 	}
 }
 
 // close gives the group back. What is in use stays.
 func (c *cgroups) close() {
 	if c.group {
-		removeCgroup(c.dir)
+		c.discard(c.dir)
 		syscall.Close(c.lock)
 	}
 }
@@ -249,14 +252,18 @@ func (c *cgroups) makeLeaf(id string) (name string, fd int, err error) {
 	}
 	fd, err = syscall.Open(dir, unix.O_PATH|syscall.O_DIRECTORY|syscall.O_CLOEXEC, 0)
 	if err != nil {
-		syscall.Rmdir(dir)
+		c.discard(dir)
 		return "", -1, err
 	}
 	return name, fd, nil
 }
 
 // remove takes a leaf away in which no process was made after all.
-func (c *cgroups) remove(leaf string) { syscall.Rmdir(c.dir + "/" + leaf) }
+func (c *cgroups) remove(leaf string) { c.discard(c.dir + "/" + leaf) }
+
+// discard removes a cgroup that should be empty. One that is not stays, and the
+// next start sweeps it.
+func (c *cgroups) discard(dir string) { _ = removeCgroup(dir) }
 
 // owner is the living or dead life in whose leaf a process stands.
 func (c *cgroups) owner(pid int) *life {
@@ -296,7 +303,7 @@ func killCgroup(dir string) {
 	if err != nil {
 		return
 	}
-	syscall.Write(fd, []byte("1"))
+	_, _ = syscall.Write(fd, []byte("1")) // that it worked is seen by its being empty
 	syscall.Close(fd)
 }
 
@@ -312,7 +319,7 @@ func removeCgroup(dir string) error {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if e.IsDir() {
-			removeCgroup(dir + "/" + e.Name())
+			_ = removeCgroup(dir + "/" + e.Name()) // then the last one fails, and says so
 		}
 	}
 	return syscall.Rmdir(dir)

@@ -292,7 +292,7 @@ func signalDescendant(pid int, sig syscall.Signal, family map[int]bool) {
 	}
 	defer syscall.Close(fd)
 	if st, err := readStat(pid); err == nil && family[st.parent] {
-		unix.PidfdSendSignal(fd, sig, nil, 0)
+		_ = unix.PidfdSendSignal(fd, sig, nil, 0) // who may not be signalled shows as stuck
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -186,7 +188,7 @@ func (p *pipe) open() error {
 		return err
 	}
 	p.r, p.w = fds[0], fds[1]
-	if err := syscall.SetNonblock(p.r, true); err != nil {
+	if _, err := unix.FcntlInt(uintptr(p.r), unix.F_SETFL, unix.O_NONBLOCK); err != nil {
 		p.closeReader()
 		p.closeWriter()
 		return err
