@@ -82,7 +82,7 @@ func playNode(path string) {
 		check(err)
 	}
 	fmt.Println(os.Getpid())
-	if os.Getenv("CHILD_TEST_DIE") != "" {
+	if os.Getenv("CHILD_TEST_DIE") == path {
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	}
 	parentGone := make(chan struct{})

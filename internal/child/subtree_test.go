@@ -153,6 +153,18 @@ func TestTheRootEndsInOrderWhenTheSentinelIsKilled(t *testing.T) {
 	})
 }
 
+func TestTheSentinelIsPID1(t *testing.T) {
+	cmd := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--kill-child", self(t))
+	cmd.Env = append(os.Environ(), "CHILD_TEST_ROLE=sentinel", "CHILD_TEST_DEPTH=1", "CHILD_TEST_LEVEL=basic", "CHILD_TEST_DIE=/")
+	out, err := cmd.CombinedOutput()
+	if os.Geteuid() != 0 && strings.Contains(string(out), "unshare: ") {
+		t.Skipf("NOT TESTED HERE, the sentinel as PID 1: %s", out)
+	}
+	if cmd.ProcessState.ExitCode() != 128+9 || !strings.Contains(string(out), "the root ended (signal KILL) and left processes behind") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
 // rootOf finds the child of the sentinel.
 func rootOf(t *testing.T, sentinel int, pids []int) int {
 	for _, pid := range pids {
