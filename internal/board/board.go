@@ -154,26 +154,37 @@ func (b *Board) Parent() *Port { return b.parent }
 // that no link may be added.
 func (b *Board) Numbered() <-chan struct{} { return b.numbered }
 
-// run serves links until the board is closed.
+// run serves links until the board is closed. All of it happens inside the
+// netpoller's Read: it remembers an edge that comes meanwhile, so that after a
+// turn that has left nothing behind epoll need not be asked once more.
 func (b *Board) run(raw syscall.RawConn) {
 	defer close(b.done)
-	events, ready := make([]unix.EpollEvent, readyAtOnce), 0
-	poll := func(fd uintptr) bool {
-		n, err := unix.EpollWait(int(fd), events, 0)
-		ready = max(n, 0)
-		return n != 0 && err != unix.EINTR
-	}
-	for {
-		if raw.Read(poll) != nil {
-			return // Close closed the epoll
+	events := make([]unix.EpollEvent, readyAtOnce)
+	_ = raw.Read(func(fd uintptr) bool { // its error is that Close closed the epoll
+		for {
+			n, err := unix.EpollWait(int(fd), events, 0)
+			if n == 0 || err != nil && err != unix.EINTR {
+				return false
+			}
+			if n > 0 && b.turn(events[:n]) {
+				return false
+			}
 		}
-		b.mu.Lock()
-		for _, event := range events[:ready] {
-			b.serve(event)
+	})
+}
+
+// turn serves links that are ready. True: there was no more than that.
+func (b *Board) turn(events []unix.EpollEvent) (done bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	done = len(events) < readyAtOnce
+	for _, event := range events {
+		if b.serve(event) {
+			done = false
 		}
-		b.flush()
-		b.mu.Unlock()
 	}
+	b.flush()
+	return done
 }
 
 // The two descriptors of a link, as epoll's events name them.
@@ -182,8 +193,9 @@ const (
 	sideWrite = 1
 )
 
-// serve reads once from a link, or writes once to it.
-func (b *Board) serve(event unix.EpollEvent) {
+// serve reads once from a link, or writes once to it. True: there may be more
+// to read.
+func (b *Board) serve(event unix.EpollEvent) bool {
 	p := b.ports[event.Fd]
 	switch {
 	case p == nil:
@@ -191,8 +203,10 @@ func (b *Board) serve(event unix.EpollEvent) {
 		p.full = false
 		b.write(p)
 	default:
-		b.read(p)
+		// The end of the pipe is still to be read, behind what is in it.
+		return b.read(p) || event.Events&unix.EPOLLHUP != 0
 	}
+	return false
 }
 
 // read takes one buffer from a link. False: there is no more now, or ever.
@@ -220,7 +234,7 @@ func (b *Board) read(p *Port) bool {
 	if bad, ok := err.(*ipc.Malformed); ok {
 		b.broken(p, bad)
 	}
-	return p.r >= 0
+	return n == len(b.buffer) && p.r >= 0
 }
 
 // receive takes one frame of the link that is being read.
