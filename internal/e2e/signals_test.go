@@ -91,8 +91,8 @@ func TestTheTwoSignalsOfTimeoutAreOneOrder(t *testing.T) {
 	if strings.Contains(r.stderr.String(), "asked again to end") {
 		t.Error("timeout's second signal killed the children")
 	}
-	syscall.Kill(rootOf(r), syscall.SIGTERM)
-	<-r.ended
+	r.insist(syscall.SIGTERM)
+	r.status()
 }
 
 // rootOf is the pid of the root's process.
