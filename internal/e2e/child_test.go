@@ -36,6 +36,7 @@ strategy = "one_for_one"
   name = "report"
   command = "exec $E2E_PLAY play report"
 `)
+	r.reportOf("/sub/report")
 	r.does(0, "restart", "/sub/report")
 	r.stdout.saysTimes(t, "/sub/report | report ", 2)
 	line := r.stdout.String()

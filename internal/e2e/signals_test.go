@@ -30,7 +30,7 @@ shutdown = "infinity"
 
 // insist goes on giving an order until the tree has ended: at the same moment
 // it is the same order still, and a moment later it is a second one.
-func (r *running) insist(sig syscall.Signal) {
+func (r *running) insist(pid int, sig syscall.Signal) {
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
 	for {
@@ -38,7 +38,7 @@ func (r *running) insist(sig syscall.Signal) {
 		case <-r.ended:
 			return
 		case <-again.C:
-			r.cmd.Process.Signal(sig)
+			syscall.Kill(pid, sig)
 		}
 	}
 }
@@ -69,7 +69,7 @@ func TestASecondInterruptKillsAtOnce(t *testing.T) {
 	r.stdout.says(t, "nothing stops me")
 	r.signal(syscall.SIGINT)
 	r.stdout.says(t, "heard terminated")
-	r.insist(syscall.SIGINT)
+	r.insist(r.cmd.Process.Pid, syscall.SIGINT)
 	r.endsWith(0)
 	r.stderr.says(t, "asked again to end: killing what is left")
 }
@@ -91,7 +91,7 @@ func TestTheTwoSignalsOfTimeoutAreOneOrder(t *testing.T) {
 	if strings.Contains(r.stderr.String(), "asked again to end") {
 		t.Error("timeout's second signal killed the children")
 	}
-	r.insist(syscall.SIGTERM)
+	r.insist(rootOf(r), syscall.SIGTERM) // timeout has gone deaf for it
 	r.status()
 }
 

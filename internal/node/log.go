@@ -111,9 +111,9 @@ func exitSentence(r *journal.Record, ordered bool) (string, hclog.Level) {
 	case r.Status != nil:
 		how += fmt.Sprintf(" with status %d", *r.Status)
 	}
-	subject, level := r.Kind, hclog.Info
+	subject, level, bad := r.Kind, hclog.Info, hclog.Warn
 	if r.Path == "/" {
-		subject = "the whole tree"
+		subject, bad = "the whole tree", hclog.Error
 	}
 	text := subject + " " + how
 	switch {
@@ -123,7 +123,7 @@ func exitSentence(r *journal.Record, ordered bool) (string, hclog.Level) {
 		text += ", as it had to be killed"
 	case r.Reason == "abnormal" || r.Reason == "killed":
 		text += ": " + r.Reason
-		level = hclog.Warn
+		level = bad
 	default:
 		text += ": " + r.Reason
 	}

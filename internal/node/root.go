@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -73,7 +74,7 @@ func (r *Root) verdict(q tree.Quit, significant int) (int, string) {
 	case len(q.Stuck) > 0:
 		return 1, fmt.Sprintf("some processes could not be killed: %v", q.Stuck)
 	case q.Cause == tree.CauseStartFailed:
-		return 1, "the tree could not be started: " + r.failure
+		return 1, "the tree could not be started: " + innermost(r.failure)
 	case q.Cause == tree.CauseIntensity:
 		return 1, fmt.Sprintf("restarting %s would have been one restart too many", q.Child.ID)
 	case q.Cause == tree.CauseAutoShutdown:
@@ -82,6 +83,18 @@ func (r *Root) verdict(q tree.Quit, significant int) (int, string) {
 		return 1, "the process above it is gone"
 	}
 	return 0, "as ordered"
+}
+
+// innermost takes OTP's words for a nested start error off its cause:
+// failed_to_start_child:ID: once for each supervisor that it came through.
+func innermost(failure string) string {
+	for {
+		rest, nested := strings.CutPrefix(failure, "failed_to_start_child:")
+		if !nested {
+			return failure
+		}
+		_, failure, _ = strings.Cut(rest, ":")
+	}
 }
 
 // self is a record about the root's own process.
