@@ -53,6 +53,8 @@ func (n *supervisor) readable(l *ipc.Link, b []byte) {
 }
 
 // written is called when a worker's pipe has taken n bytes.
+//
+//nolint:unused // the example's loop of poll and read is left out, and this is what it calls
 func (n *supervisor) written(l *ipc.Link, bytes int) {
 	w := l.Data.(*worker)
 	w.out = w.out[bytes:]

@@ -205,9 +205,7 @@ func newNodeFor(n *wnode, path string, self Addr) (*Switch, *Link) {
 	held := &first{}
 	sw, up := NewNode(held, path, self)
 	sw.host = n
-	for _, wire := range held.frames {
-		n.toUp.frames = append(n.toUp.frames, wire)
-	}
+	n.toUp.frames = append(n.toUp.frames, held.frames...)
 	return sw, up
 }
 

@@ -6,7 +6,6 @@ import (
 	"io"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/supertrees/supervise/ipc"
@@ -34,7 +33,6 @@ type channel struct {
 	castID  uint64    // of the last cast in pieces
 	flow    flowControl
 	ordered piecesInOrder
-	bytesIn atomic.Uint64
 }
 
 // answer is what a call came to.

@@ -432,7 +432,7 @@ func TestAMachine(t *testing.T) {
 	)
 	synctest.Test(t, func(t *testing.T) {
 		tree, notes := server(t, func(s *proc.Server, note func(string)) error {
-			var m *proc.Machine[state] = proc.NewMachine(s, locked)
+			m := proc.NewMachine(s, locked)
 			for _, in := range []state{locked, open} {
 				m.OnEnter(in, func(context.Context) error { note("enter " + string(in)); return nil })
 			}

@@ -29,8 +29,6 @@ type queue struct {
 	system   int // how many of the requests are Suspend and Resume
 }
 
-func (q *queue) len() int { return len(q.entries) - q.first }
-
 func (q *queue) push(e entry) {
 	if e.kind == entryRequest {
 		q.requests++

@@ -30,7 +30,7 @@ type selfReport struct {
 	Pid      int
 	Env      []string
 	Dir      string
-	Uid, Gid int
+	UID, GID int
 	Groups   []int
 	Umask    string
 	Fds      map[string]string
@@ -46,7 +46,7 @@ func report() int {
 	dir, _ := os.Getwd()
 	groups, _ := os.Getgroups()
 	r := selfReport{
-		Pid: os.Getpid(), Env: os.Environ(), Dir: dir, Uid: os.Getuid(), Gid: os.Getgid(), Groups: groups,
+		Pid: os.Getpid(), Env: os.Environ(), Dir: dir, UID: os.Getuid(), GID: os.Getgid(), Groups: groups,
 		Fds: map[string]string{}, Group: syscall.Getpgrp(), Args: os.Args,
 		Umask: field("Umask"), Blocked: field("SigBlk"), Ignored: field("SigIgn"),
 	}

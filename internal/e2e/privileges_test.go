@@ -44,8 +44,8 @@ group = "nogroup"
 		os.Mkdir(filepath.Join(r.dir, "sub"), 0o755)
 	})
 	got := r.reportOf("/report")
-	if got.Uid != nobody || got.Gid != nobody || got.Umask != "0027" || got.Dir != filepath.Join(r.dir, "sub") {
-		t.Errorf("it runs as %d:%d with umask %s in %s", got.Uid, got.Gid, got.Umask, got.Dir)
+	if got.UID != nobody || got.GID != nobody || got.Umask != "0027" || got.Dir != filepath.Join(r.dir, "sub") {
+		t.Errorf("it runs as %d:%d with umask %s in %s", got.UID, got.GID, got.Umask, got.Dir)
 	}
 	for _, group := range got.Groups {
 		if group == 0 {
@@ -57,8 +57,8 @@ group = "nogroup"
 			t.Errorf("the environment lacks %s: %q", kv, got.Env)
 		}
 	}
-	if got := r.reportOf("/group"); got.Uid != 0 || got.Gid != nobody {
-		t.Errorf("with a group alone it runs as %d:%d", got.Uid, got.Gid)
+	if got := r.reportOf("/group"); got.UID != 0 || got.GID != nobody {
+		t.Errorf("with a group alone it runs as %d:%d", got.UID, got.GID)
 	}
 }
 

@@ -9,14 +9,13 @@ import (
 
 // process is one life of a worker or a supervisor in the virtual World.
 type process struct {
-	path    string
-	ref     tree.Ref
-	child   *Child
-	program uint64   // the child's number; 0: the root
-	parent  *process // nil: the root
-	gate    Outcome  // what comes of a start that is blocked
-	isUp    bool
-	dead    bool
+	path   string
+	ref    tree.Ref
+	child  *Child
+	parent *process // nil: the root
+	gate   Outcome  // what comes of a start that is blocked
+	isUp   bool
+	dead   bool
 
 	// Of a supervisor:
 	core    *tree.Supervisor    // nil before its start got that far
