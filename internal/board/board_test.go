@@ -160,6 +160,33 @@ func TestMessagesToTheSupervisorAreItsNews(t *testing.T) {
 	}
 }
 
+func TestWhatComesDuringAMoltIsForTheNewImage(t *testing.T) {
+	b := newRoot(t)
+	from, p := hire(t, b, "/from"), hire(t, b, "/p")
+	p.send(&ipc.Message{Type: ipc.Call, ID: 1, Method: ipc.VerbMolt})
+	if m := p.read(); m.Type != ipc.Reply || m.ID != 1 {
+		t.Fatalf("the answer to $molt is %+v", m)
+	}
+	for i := range uint64(100) {
+		from.send(&ipc.Message{Type: ipc.Call, ID: i + 1, To: "/p", Method: "work"})
+	}
+	for b.State(p.port).Waiting < 100 {
+		runtime.Gosched()
+	}
+	var nothing [1]byte
+	unix.SetNonblock(int(p.r.Fd()), true)
+	if n, err := unix.Read(int(p.r.Fd()), nothing[:]); err != unix.EAGAIN {
+		t.Fatalf("during its molt it gets %d bytes, %v", n, err)
+	}
+	unix.SetNonblock(int(p.r.Fd()), false)
+	p.send(&ipc.Message{Type: ipc.Cast, Method: ipc.VerbHello, Codec: ipc.CodecJSON, Payload: []byte(`{"protocol":1}`)})
+	for i := range 100 {
+		if m := p.read(); m.Type != ipc.Call || m.Method != "work" {
+			t.Fatalf("message %d for the new image is %+v", i, m)
+		}
+	}
+}
+
 func TestGarbageEndsALink(t *testing.T) {
 	b := newRoot(t)
 	p := hire(t, b, "/a")

@@ -97,7 +97,7 @@ func (h *host) Queued(l *ipc.Link) (here, all int) {
 	if p == nil {
 		return 0, h.queued
 	}
-	here = p.out.size()
+	here = p.waits()
 	if p.own == ownMessages && here > linkMark {
 		return here, math.MaxInt
 	}
@@ -114,7 +114,11 @@ func (h *host) Request(l *ipc.Link, m *ipc.Message, ticket uint64) {
 	b := (*Board)(h)
 	p, _ := l.Data.(*Port)
 	full := b.newsSize > newsMark
+	b.molting(p, m)
 	switch {
+	case m.Method == ipc.VerbMolt && ticket != 0:
+		b.molt(p, ticket)
+		return
 	case ticket != 0 && full:
 		b.sw.Fail(ticket, &ipc.ErrorBody{Code: ipc.CodeBusy})
 		return
@@ -133,6 +137,34 @@ func (h *host) Request(l *ipc.Link, m *ipc.Message, ticket uint64) {
 		}
 	}
 	b.post(Request{From: p, Message: own, Ticket: ticket, Manage: l.Manage})
+}
+
+// molt answers a worker that is about to become another image of itself, by
+// execve, within the same life. The answer is the last that the old image gets.
+func (b *Board) molt(p *Port, ticket uint64) {
+	if p == nil || p.w < 0 || p.link.Kind() != ipc.ToWorker {
+		b.sw.Fail(ticket, &ipc.ErrorBody{Code: ipc.CodeNotPermitted})
+		return
+	}
+	b.sw.Reply(ticket, nil)
+	p.molts = true
+}
+
+// molting gives the new image what was kept for it, when it greets; or the old
+// one, when it says that it is still there.
+func (b *Board) molting(p *Port, m *ipc.Message) {
+	if p == nil || !p.molts || m.Method != ipc.VerbHello && m.Method != ipc.VerbMolted {
+		return
+	}
+	kept := p.kept
+	p.molts, p.kept = false, nil
+	if len(kept) == 0 {
+		return
+	}
+	b.queued -= len(kept)
+	b.begin(p, len(kept))
+	p.out.bytes = append(p.out.bytes, kept...)
+	b.grown(p, len(kept))
 }
 
 // Broken ends a link whose other end sent what no peer may.
@@ -209,7 +241,7 @@ func (b *Board) State(p *Port) State {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return State{
-		Calls: p.link.Open(), Waiting: p.link.Waiting(), Queued: p.out.size(),
+		Calls: p.link.Open(), Waiting: p.link.Waiting(), Queued: p.waits(),
 		Dropped: p.link.Dropped(), Busy: p.link.Busy(), Names: b.sw.Holds(p.link),
 	}
 }

@@ -45,6 +45,8 @@ type Port struct {
 	split  ipc.Splitter
 	lines  *ipc.Lines // nil: frames
 	out    queue
+	molts  bool   // between two images of one life: what is for it is kept
+	kept   []byte // meanwhile
 	pieces ipc.Assembler
 	full   bool // the pipe has no room, and epoll will say when it has
 	dirty  bool
@@ -206,8 +208,9 @@ func (b *Board) closeWrite(p *Port) {
 	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(p.w), nil)
 	unix.Close(int(p.w))
 	p.w = -1
-	b.queued -= p.out.size()
+	b.queued -= p.waits()
 	b.recycle(p.out.clear())
+	p.kept = nil
 }
 
 // Drain reads what the process of a link wrote before its end, as far as it is
@@ -258,5 +261,8 @@ func (b *Board) forget(p *Port, down ipc.Down) {
 func (b *Board) Queued(p *Port) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return p.out.size()
+	return p.waits()
 }
+
+// waits is how many bytes have not been written.
+func (p *Port) waits() int { return p.out.size() + len(p.kept) }

@@ -53,6 +53,11 @@ func (b *Board) enqueue(p *Port, f *ipc.Frame) {
 		b.enqueueLine(p, f)
 		return
 	}
+	if p.molts {
+		p.kept = f.Append(p.kept)
+		b.queued += f.Size()
+		return
+	}
 	b.begin(p, f.Size())
 	p.out.bytes = f.Append(p.out.bytes)
 	b.grown(p, f.Size())
@@ -67,7 +72,12 @@ func (b *Board) enqueueLine(p *Port, f *ipc.Frame) {
 	if back != nil {
 		b.late = append(b.late, late{p.link, back})
 	}
-	if len(line) == 0 {
+	switch {
+	case len(line) == 0:
+		return
+	case p.molts:
+		p.kept = append(p.kept, line...)
+		b.queued += len(line)
 		return
 	}
 	b.begin(p, len(line))

@@ -218,6 +218,20 @@ func (l *life) down(reason tree.Reason) ipc.Down {
 	return ipc.Down{Reason: reason.String(), Detail: l.detail()}
 }
 
+// unspoken is why the start of a worker failed that was to say over its
+// channel that it is up; of one that was ordered to end, somebody else knows.
+func (l *life) unspoken(reason tree.Reason) string {
+	switch {
+	case l.worker == nil || l.worker.Channel == "" || l.ordered:
+		return ""
+	case l.detail() != "":
+		return reason.String() + ": " + l.detail()
+	case l.worker.Ready == nil || l.worker.Ready.Channel:
+		return reason.String() + ": it ended before it said $ready"
+	}
+	return ""
+}
+
 // detail is why a life ended, where somebody said so.
 func (l *life) detail() string {
 	if l.said.fault != "" {

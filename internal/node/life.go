@@ -77,6 +77,9 @@ func (n *Node) bury(l *life) {
 	if l.failure == "" {
 		l.failure = n.unready(l, reason)
 	}
+	if l.failure == "" {
+		l.failure = l.unspoken(reason)
+	}
 	n.prober.Forget(l.ref)
 	if l.said.ignored && reason != tree.ReasonAbnormal {
 		l.last = &journal.Record{Event: journal.Ignore, Path: l.path, Kind: l.kind.String(), Incarnation: l.ref.Incarnation}

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/supertrees/supervise/ipc"
+	"github.com/supertrees/supervise/proc"
 )
 
 // puppet is a worker that does over its channel what the tests tell it to. It
@@ -34,10 +35,13 @@ type puppet struct {
 
 // play is the life of a worker process of the tests.
 func play(role string) int {
+	if init := initOf(role); init != nil {
+		proc.Main(init)
+	}
 	p := &puppet{open: map[uint64]chan ipc.Message{}}
-	var r, w int
-	if _, err := fmt.Sscanf(os.Getenv("SUPERVISE_CHANNEL"), "%d,%d", &r, &w); err != nil {
-		fmt.Fprintln(os.Stderr, "no channel:", os.Getenv("SUPERVISE_CHANNEL"))
+	r, w := channelOf()
+	if r == 0 {
+		fmt.Fprintln(os.Stderr, "no channel")
 		return 64
 	}
 	in, out := os.NewFile(uintptr(r), "in"), os.NewFile(uintptr(w), "out")
@@ -80,6 +84,17 @@ func play(role string) int {
 	go func() { <-stop; os.Exit(0) }()
 	p.cast(ipc.VerbReady, nil)
 	return p.serve()
+}
+
+// channelOf is the descriptors of the channel. Package proc, which this binary
+// links, takes the variable out of the environment, so that it is read where it
+// was at the start.
+func channelOf() (r, w int) {
+	environ, _ := os.ReadFile("/proc/self/environ")
+	for _, kv := range strings.Split(string(environ), "\x00") {
+		_, _ = fmt.Sscanf(kv, "SUPERVISE_CHANNEL=%d,%d", &r, &w)
+	}
+	return r, w
 }
 
 // greet reads the hello and answers it.
