@@ -37,7 +37,7 @@ const (
 	VerbTrace      = "$sys.trace"
 	VerbLog        = "$sys.log"
 	VerbTerminate  = "$sys.terminate"
-	VerbMolt       = "$molt"
+	VerbMolt       = "$molt" // answered; from then on everything for the worker is kept
 	VerbMolted     = "$molted"
 )
 

@@ -25,7 +25,8 @@ type channel struct {
 	mu      sync.Mutex
 	pending []*pending
 	free    *pending
-	open    int // calls, monitors left out
+	gen     uint32 // of the calls of an old image, which nobody waits for
+	open    int    // calls, monitors left out
 	window  int
 	waiters []chan struct{} // for room in the window, in order
 
@@ -59,19 +60,30 @@ type pending struct {
 
 func (p *pending) id() uint64 { return uint64(p.gen)<<32 | uint64(p.index) }
 
-func newChannel(r io.Reader, w io.Writer, take func(*ipc.Message)) *channel {
+func newChannel(r io.Reader, w io.Writer, left *slough, take func(*ipc.Message)) *channel {
 	c := &channel{
 		w: ipc.NewWriter(w), take: take, window: ipc.Window,
 		ready: make(chan struct{}), closed: make(chan struct{}),
 	}
-	go c.read(ipc.NewReader(r))
+	if left != nil {
+		c.gen, c.hello = left.Gen, left.Hello
+	}
+	go c.read(ipc.NewReader(r), left == nil)
 	return c
 }
 
-// read takes everything that comes until the pipe ends.
-func (c *channel) read(r *ipc.Reader) {
+// read takes everything that comes until the pipe ends. The node greets a life
+// once: only its first image.
+func (c *channel) read(r *ipc.Reader, first bool) {
 	var assemble ipc.Assembler
-	err := c.greet(r, &assemble)
+	var err error
+	if first {
+		err = c.greet(r, &assemble)
+	}
+	if err == nil {
+		err = c.welcome()
+	}
+	assemble.Limit = c.hello.MaxMessage
 	close(c.ready)
 	var f ipc.Frame // here, or each would be an allocation
 	var m ipc.Message
@@ -99,7 +111,7 @@ func (c *channel) read(r *ipc.Reader) {
 	c.end(err)
 }
 
-// greet reads the node's $hello and answers it.
+// greet reads the node's $hello.
 func (c *channel) greet(r *ipc.Reader, assemble *ipc.Assembler) error {
 	for {
 		f, err := r.Read()
@@ -116,8 +128,12 @@ func (c *channel) greet(r *ipc.Reader, assemble *ipc.Assembler) error {
 		if m.Type != ipc.Cast || m.Method != ipc.VerbHello || json.Unmarshal(m.Payload, &c.hello) != nil {
 			return &ipc.Malformed{Why: "the first frame is no " + ipc.VerbHello}
 		}
-		break
+		return nil
 	}
+}
+
+// welcome answers the node's $hello.
+func (c *channel) welcome() error {
 	known := false
 	for _, v := range c.hello.Protocol {
 		known = known || v == ipc.Version
@@ -125,7 +141,6 @@ func (c *channel) greet(r *ipc.Reader, assemble *ipc.Assembler) error {
 	if c.hello.Window > 0 {
 		c.window = c.hello.Window
 	}
-	assemble.Limit = c.hello.MaxMessage
 	welcome := ipc.Welcome{Client: "proc/go", Pid: pid(), Window: ipc.Window, Codecs: []string{"json", "raw"}}
 	if known {
 		welcome.Protocol = ipc.Version
@@ -220,7 +235,7 @@ func (c *channel) acquire(counted bool, done <-chan struct{}, late <-chan time.T
 		p = &pending{index: uint32(len(c.pending)), ch: make(chan answer, 1)}
 		c.pending = append(c.pending, p)
 	}
-	p.gen++
+	p.gen = max(p.gen, c.gen) + 1
 	p.used, p.counted = true, counted
 	if counted {
 		c.open++

@@ -104,7 +104,7 @@ func Serve(ctx context.Context, init Init) error {
 // without signals. For tests and for other transports. If r returns
 // io.ErrClosedPipe the life ends as by KILL, without OnTerminate.
 func ServeOver(ctx context.Context, r io.Reader, w io.Writer, init Init) error {
-	s := newServer(r, w)
+	s := newServer(r, w, nil)
 	started, err := s.start(init, true)
 	if err != nil {
 		return err
@@ -128,7 +128,7 @@ func Attach(init Init) (*Server, error) {
 
 // AttachOver is Attach over the pipes given, as ServeOver.
 func AttachOver(r io.Reader, w io.Writer, init Init) (*Server, error) {
-	s := newServer(r, w)
+	s := newServer(r, w, nil)
 	return s, s.attach(init)
 }
 

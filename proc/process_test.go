@@ -79,6 +79,29 @@ var roles = map[string]func(){
 		by, _ := grace.Deadline()
 		fmt.Println("stopping", s.Path(), time.Until(by) > 2*time.Second && time.Until(by) <= 3*time.Second)
 	},
+	"molt": func() {
+		proc.Main(func(s *proc.Server) error {
+			var state struct {
+				N    int
+				From []proc.From[string]
+			}
+			molted := s.Molted(&state)
+			for _, from := range state.From {
+				from.Reply(fmt.Sprint("molted ", molted))
+			}
+			state.From = nil
+			Count.Handle(s, func(context.Context, proc.None) (int, error) { state.N++; return state.N, nil })
+			Echo.HandleLater(s, func(_ context.Context, file string, from proc.From[string]) error {
+				state.From = append(state.From, from)
+				argv := []string{file}
+				if file == "" {
+					argv = nil
+				}
+				return s.Molt(argv, state)
+			})
+			return nil
+		})
+	},
 	"environment": func() {
 		out, err := exec.Command("sh", "-c", "echo [$SUPERVISE_CHANNEL]; ls /proc/self/fd").CombinedOutput()
 		fmt.Printf("%s%v\n", out, err)
@@ -274,6 +297,51 @@ func TestAProgramWithAMainOfItsOwn(t *testing.T) {
 	p.cmd.Wait() // the status is in ProcessState
 	if got := p.out.String(); got != "stopping /w true\n" {
 		t.Errorf("it said %q", got)
+	}
+}
+
+func TestAWorkerMoltsAndLosesNothing(t *testing.T) {
+	p := spawn(t, "molt", true)
+	p.want(ipc.VerbHello)
+	p.want(ipc.VerbReady)
+	call := func(id uint64, method string, payload string) {
+		t.Helper()
+		p.send(ipc.Message{Type: ipc.Call, Codec: ipc.CodecJSON, ID: id, Method: method, Payload: []byte(payload), Left: time.Minute})
+	}
+	for n := range 3 {
+		call(7, "count", "")
+		if m := p.want("7"); string(m.Payload) != fmt.Sprint(2*n+1) {
+			t.Errorf("before molt %d it counts %s", n, m.Payload)
+		}
+		call(8, "echo", `""`)
+		molt := p.want(ipc.VerbMolt)
+		call(9, "count", "") // waits in the mailbox of the old image
+		p.send(ipc.Message{Type: ipc.Reply, ID: molt.ID})
+		if m := p.want(ipc.VerbHello); !bytes.Contains(m.Payload, fmt.Appendf(nil, `"pid":%d`, p.cmd.Process.Pid)) {
+			t.Errorf("the new image says %s", m.Payload)
+		}
+		if m := p.want("8"); string(m.Payload) != `"molted true"` {
+			t.Errorf("the call that asked for it got %s", m.Payload)
+		}
+		p.want(ipc.VerbReady)
+		if m := p.want("9"); string(m.Payload) != fmt.Sprint(2*n+2) {
+			t.Errorf("after molt %d it counts %s", n, m.Payload)
+		}
+	}
+
+	// It cannot: the old image goes on.
+	call(8, "echo", `"/no/such/program"`)
+	molt := p.want(ipc.VerbMolt)
+	p.send(ipc.Message{Type: ipc.Reply, ID: molt.ID})
+	if m := p.want(ipc.VerbMolted); string(m.Payload) != `{"ok":false}` {
+		t.Errorf("it says %s", m.Payload)
+	}
+	if m := p.want("8"); m.Type != ipc.Error || !bytes.Contains(m.Payload, []byte("no such file")) {
+		t.Errorf("the call that asked for it got %s", m.Payload)
+	}
+	call(9, "count", "")
+	if m := p.want("9"); string(m.Payload) != "7" {
+		t.Errorf("it counts %s", m.Payload)
 	}
 }
 

@@ -25,8 +25,9 @@ type Server struct {
 	stats stats
 
 	mu         sync.Mutex
-	started    bool // by Serve or Attach
-	up         bool // Init has returned nil
+	left       *slough // of an old image; nil in the first
+	started    bool    // by Serve or Attach
+	up         bool    // Init has returned nil
 	methods    map[string]*method
 	info       func(context.Context, string, Raw) error
 	terminate  func(context.Context, Reason) error
@@ -50,16 +51,20 @@ type Server struct {
 }
 
 // newServer serves the channel of these pipes; it handles nothing before
-// start.
-func newServer(r io.Reader, w io.Writer) *Server {
+// start. left is what an old image of this life left.
+func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	s := &Server{
-		box: newMailbox(), methods: map[string]*method{}, links: map[ipc.Addr]bool{},
+		left: left,
+		box:  newMailbox(), methods: map[string]*method{}, links: map[ipc.Addr]bool{},
 		calls: map[uint64]*request{}, slow: time.Second, result: make(chan error, 1),
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
 	s.running, s.ran = context.WithCancel(context.Background())
 	made := make(chan struct{}) // the reader may be faster than the assignment of s.ch
-	s.ch = newChannel(r, w, func(m *ipc.Message) { <-made; s.take(m) })
+	s.ch = newChannel(r, w, left, func(m *ipc.Message) { <-made; s.take(m) })
+	if left != nil {
+		s.restore()
+	}
 	close(made)
 	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
 	return s

@@ -23,7 +23,8 @@ var inherited = takeInherited()
 
 type inheritedPipes struct {
 	r, w int
-	err  error // ErrNotSupervised: there is none
+	left *slough // what an old image left; nil in the first
+	err  error   // ErrNotSupervised: there is none
 }
 
 func takeInherited() inheritedPipes {
@@ -45,7 +46,8 @@ func takeInherited() inheritedPipes {
 	}
 	syscall.CloseOnExec(r)
 	syscall.CloseOnExec(w)
-	return inheritedPipes{r: r, w: w}
+	left, err := takeSlough()
+	return inheritedPipes{r: r, w: w, left: left, err: err}
 }
 
 var errNoPipe = errors.New("not a pipe of the right direction")
@@ -83,7 +85,7 @@ var own = sync.OnceValues(func() (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the channel: %w", err)
 	}
-	return newServer(os.NewFile(uintptr(inherited.r), "channel, from the node"), &pipe{w, raw}), nil
+	return newServer(os.NewFile(uintptr(inherited.r), "channel, from the node"), &pipe{w, raw}, inherited.left), nil
 })
 
 // pipe is the writing end of a pipe that can also be written to without
