@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PREFIX  ?= /usr/local
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo test unit lint needs fuzz bench torture chaos otp-diff install clean
+.PHONY: all build demo test unit lint needs fuzz bench torture chaos otp-diff mutants install clean
 
 all: build
 
@@ -39,6 +39,9 @@ chaos: ## random trees under random signals: make chaos SEED=7 ROUNDS=20
 fuzz: ## whole trees in random worlds, for long: make fuzz WORLDS=10000000
 	$(GO) test ./tree -run TestTheInvariantsHoldInEveryWorld -timeout 0 -worlds $(or $(WORLDS),2000000)
 	$(GO) test ./tree -run xxx -fuzz FuzzWorld -fuzztime $(or $(FUZZTIME),60s)
+
+mutants: ## breaks the core in many ways, and says which test notices: docs/mutation.md
+	$(GO) run ./internal/mutants $(ONLY)
 
 otp-diff: ## compares the core with OTP's own supervisor (Debian: erlang-nox): docs/otp-diff.md
 	$(GO) run ./internal/otpdiff -n $(or $(N),2000) -seed $(or $(SEED),1)

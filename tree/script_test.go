@@ -210,8 +210,9 @@ func (p *player) parse(words []string) (tree.Event, error) {
 	}
 	if words[0] == "exited" {
 		var reason tree.Reason
-		err := reason.UnmarshalText([]byte(rest))
-		return tree.Exited{Ref: ref, Reason: reason}, err
+		word, term := strings.CutSuffix(rest, "_term")
+		err := reason.UnmarshalText([]byte(word))
+		return tree.Exited{Ref: ref, Reason: reason, Term: term}, err
 	}
 	p.tags++
 	return p.request(words, ref)

@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"proc/proctest":     3,
 	"internal/sim":      3,
 	"internal/otpdiff":  4,
+	"internal/mutants":  4,
 	"internal/config":   3,
 	"internal/control":  3,
 	"internal/node":     4,
