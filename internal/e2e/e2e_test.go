@@ -74,7 +74,7 @@ func withProgram(tests func() int) (status int, err error) {
 	for _, err := range []error{
 		os.Mkdir(races, 0o777), os.Chmod(races, 0o777),
 		os.Setenv(envProgram, binary), os.Setenv(envSelf, self),
-		os.Setenv("GORACE", "log_path="+filepath.Join(races, raceLogStem)),
+		os.Setenv("GORACE", "atexit_sleep_ms=0 log_path="+filepath.Join(races, raceLogStem)),
 	} {
 		if err != nil {
 			return 1, err
