@@ -24,10 +24,7 @@ func (e *Engine) Terminate(now time.Duration, ref tree.Ref, sig syscall.Signal, 
 	if l.exit != nil {
 		return nil // what it left is being killed already
 	}
-	if err := l.send(sig); err != nil {
-		return err
-	}
-	return l.send(syscall.SIGCONT)
+	return l.send(sig, syscall.SIGCONT)
 }
 
 // Kill ends the main process of a life and all that is left of it. A life that
@@ -67,17 +64,22 @@ func (e *Engine) Signal(ref tree.Ref, sig syscall.Signal) error {
 // send signals the main process through a pidfd. The pid cannot mean anybody
 // else before it is reaped here, so the pidfd is opened now and not kept: a
 // descriptor less a child. Should somebody else have reaped it, this is ESRCH.
-func (l *life) send(sig syscall.Signal) error {
-	fd, err := unix.PidfdOpen(l.pid, 0)
-	if err == nil {
-		err = unix.PidfdSendSignal(fd, sig, nil, 0)
-		syscall.Close(fd)
+func (l *life) send(signals ...syscall.Signal) error {
+	fd, cannot := unix.PidfdOpen(l.pid, 0)
+	if cannot == nil {
+		defer syscall.Close(fd)
 	}
-	if err != nil && err != unix.ESRCH { // no descriptor is to be had, or a seccomp filter forbids pidfds
-		err = syscall.Kill(l.pid, sig)
+	for _, sig := range signals {
+		err := cannot
+		if err == nil {
+			err = unix.PidfdSendSignal(fd, sig, nil, 0)
+		}
+		if err != nil && err != unix.ESRCH { // no descriptor is to be had, or a seccomp filter forbids pidfds
+			err = syscall.Kill(l.pid, sig)
+		}
+		if err != nil && err != unix.ESRCH {
+			return fmt.Errorf("sending %s to %s (pid %d): %w", SignalName(sig), l.path, l.pid, err)
+		}
 	}
-	if err == nil || err == unix.ESRCH {
-		return nil
-	}
-	return fmt.Errorf("sending %s to %s (pid %d): %w", SignalName(sig), l.path, l.pid, err)
+	return nil
 }

@@ -27,8 +27,11 @@ type life struct {
 }
 
 // reap asks the engine what ended.
-func (n *Node) reap() {
-	for _, e := range n.engine.Reap(now()) {
+func (n *Node) reap() { n.take(n.engine.Reap(now())) }
+
+// take handles what the engine saw.
+func (n *Node) take(events []child.Event) {
+	for _, e := range events {
 		switch e := e.(type) {
 		case child.MainExited:
 			// The life ends when nothing of it is left. But nobody answers there

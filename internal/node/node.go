@@ -104,6 +104,7 @@ type Node struct {
 	ordered  bool     // the order to stop has come
 	orphaned bool     // the parent is gone
 	stopping tree.Ref // the worker that was ordered to stop just now
+	deaf     bool     // SIGCHLD is not listened to just now: see linger
 	quit     *tree.Quit
 	ended    chan struct{} // closed once quit is set
 
@@ -187,7 +188,7 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			continue
 		}
 		n.up.Flush()
-		if n.linger() {
+		if n.linger() || n.hark() {
 			continue
 		}
 		n.arm(timer)
@@ -256,16 +257,33 @@ func (n *Node) poll() {
 
 // linger waits a moment for the child that was just ordered to stop, because a
 // supervisor with a thousand children stops them one after another. It says
-// whether that was worth the wait.
+// whether that was worth the wait. Meanwhile SIGCHLD is not listened to: it
+// would tell what is known, by way of two threads and a look at every child.
 func (n *Node) linger() bool {
 	if n.stopping == (tree.Ref{}) {
 		return false
 	}
 	ref := n.stopping
 	n.stopping = tree.Ref{}
+	if !n.deaf {
+		signal.Stop(n.signals)
+		n.deaf = true
+	}
 	if !n.engine.Await(ref, lingerTime) {
 		return false
 	}
+	n.take(n.engine.ReapOne(now(), ref))
+	return true
+}
+
+// hark listens to SIGCHLD again, and makes good for what it would have told.
+// It says whether that was needed.
+func (n *Node) hark() bool {
+	if !n.deaf {
+		return false
+	}
+	n.deaf = false
+	signal.Notify(n.signals, unix.SIGCHLD)
 	n.reap()
 	return true
 }
