@@ -1,0 +1,348 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/internal/journal"
+)
+
+// What a KILL of a supervisor itself leaves, and what comes back.
+
+const twoTeams = `
+	containment = %q
+	intensity = "infinity"
+	[[child]]
+	name = "first"
+	command = "exec sleep 1000"
+	[[child]]
+	name = "team"
+	backoff = { kind = "none" }
+	  [[child.child]]
+	  name = "a"
+	  command = "(setsid sleep 1000 &); sleep 1000 & exec sleep 1000"
+	  [[child.child]]
+	  name = "inner"
+	    [[child.child.child]]
+	    name = "b"
+	    command = "trap '' TERM; while :; do sleep 1000 & wait; done"
+	    shutdown = "100ms"
+	[[child]]
+	name = "last"
+	command = "exec sleep 1000"`
+
+func TestAKilledSupervisorComesBackWholeAndItsSiblingsStay(t *testing.T) {
+	needs(t, "setsid")
+	for _, level := range levels(t) {
+		t.Run(level, func(t *testing.T) {
+			r := boot(t, fmt.Sprintf(twoTeams, level))
+			first, last := r.node("/first").Pid, r.node("/last").Pid
+			for life := uint64(1); life <= 5; life++ {
+				old := r.node("/team").Pid
+				syscall.Kill(old, syscall.SIGKILL)
+				spawn := r.await("/team", journal.Spawn, life+1)
+				r.await("/team", journal.Start, life+1)
+				for _, path := range []string{"/team/a", "/team/inner/b"} {
+					n := r.node(path)
+					if n.State != journal.StateRunning || n.Incarnation != life+1 {
+						t.Errorf("%s is %v, incarnation %d, after the KILL of its supervisor", path, n.State, n.Incarnation)
+					}
+					for _, pid := range r.of(path) {
+						if of := incarnation(pid); of != 0 && of != n.Incarnation {
+							t.Errorf("process %s of %s, life %d, is alive beside life %d", pid, path, of, n.Incarnation)
+						}
+					}
+				}
+				if spawn.Pid == old {
+					t.Errorf("/team has the pid %d of the killed one", old)
+				}
+			}
+			if r.node("/first").Pid != first || r.node("/last").Pid != last {
+				t.Error("the siblings of the killed supervisor were restarted")
+			}
+			r.signal(syscall.SIGTERM)
+			r.endsWith(0)
+		})
+	}
+}
+
+func TestAKilledRootOrSentinelLeavesNothing(t *testing.T) {
+	needs(t, "setsid")
+	for _, level := range levels(t) {
+		for _, who := range []string{"root", "sentinel"} {
+			t.Run(level+"/"+who, func(t *testing.T) {
+				r := boot(t, fmt.Sprintf(twoTeams, level))
+				victim, status := r.cmd.Process.Pid, -1
+				if who == "root" {
+					victim, status = rootOf(r), 137
+				}
+				everything := marked(r.mark)
+				if len(everything) < 9 {
+					t.Fatalf("only %d processes before the KILL", len(everything))
+				}
+				syscall.Kill(victim, syscall.SIGKILL)
+				for _, pid := range everything {
+					awaitDeath(t, pid)
+				}
+				if got := r.status(); got != status {
+					t.Errorf("the program ended with %d, want %d", got, status)
+				}
+				again := boot(t, fmt.Sprintf(twoTeams, level)) // and there is one copy
+				if n := len(again.of("/first")); n != 1 {
+					t.Errorf("%d processes of /first after a second start", n)
+				}
+				again.signal(syscall.SIGTERM)
+				again.endsWith(0)
+			})
+		}
+	}
+}
+
+// A supervisor that is stopped for a while answers nothing and loses nothing:
+// the rest of the tree goes on, and when it goes on too, nobody is restarted
+// because of it.
+func TestAStoppedSupervisorRestartsNobody(t *testing.T) {
+	r := boot(t, fmt.Sprintf(twoTeams, "basic"))
+	team := r.node("/team").Pid
+	a, b := r.node("/team/a").Pid, r.node("/team/inner/b").Pid
+	syscall.Kill(team, syscall.SIGSTOP)
+	for life := uint64(1); life <= 20; life++ { // the rest of the tree lives on meanwhile
+		syscall.Kill(r.await("/first", journal.Start, life).Pid, syscall.SIGKILL)
+	}
+	r.await("/first", journal.Start, 21)
+	r.node("/team/a") // status asks no supervisor
+	syscall.Kill(team, syscall.SIGCONT)
+	r.does(0, "restart", "/team/inner")
+	if r.node("/team/a").Pid != a {
+		t.Error("/team/a was restarted because its supervisor had been stopped")
+	}
+	if r.node("/team/inner/b").Pid == b {
+		t.Error("the restart of /team/inner did not restart /team/inner/b")
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// What one life costs is given back: descriptors, threads and memory are flat
+// over many. TORTURE=1 makes it a hundred thousand.
+func TestManyRestartsCostNothing(t *testing.T) {
+	lives := 2000
+	if os.Getenv("TORTURE") != "" {
+		lives = 100_000
+	}
+	r := boot(t, `
+		intensity = "infinity"
+		[defaults]
+		backoff = { kind = "none" }
+		[[child]]
+		name = "w"
+		command = ["true"]
+		[[child]]
+		name = "steady"
+		command = "exec sleep 1000"`)
+	root := rootOf(r)
+	r.awaitLife("/w", uint64(lives/4))
+	before := cost(t, root)
+	r.awaitLife("/w", uint64(lives))
+	after := cost(t, root)
+	if after.fds > before.fds+4 || after.threads > before.threads+2 {
+		t.Errorf("over %d restarts: %d → %d descriptors, %d → %d threads", lives, before.fds, after.fds, before.threads, after.threads)
+	}
+	if !raceEnabled && after.kib > before.kib+8<<10 {
+		t.Errorf("over %d restarts the root grew from %d to %d KiB", lives, before.kib, after.kib)
+	}
+	if n := r.node("/steady"); n.Incarnation != 1 {
+		t.Errorf("the steady sibling is incarnation %d", n.Incarnation)
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// awaitLife waits until a path has had so many lives.
+func (r *running) awaitLife(path string, n uint64) {
+	r.t.Helper()
+	r.find(fmt.Sprint(path, " to have ", n, " lives"), func(rec *journal.Record) bool {
+		return rec.Path == path && rec.Event == journal.Spawn && rec.Incarnation >= n || rec.Event == journal.Lost && r.node(path).Incarnation >= n
+	})
+}
+
+// usage is what a process holds.
+type usage struct{ fds, threads, kib int }
+
+func cost(t *testing.T, pid int) (u usage) {
+	t.Helper()
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.fds = len(fds)
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		fields := strings.Fields(line)
+		switch fields[0] {
+		case "Threads:":
+			u.threads, _ = strconv.Atoi(fields[1])
+		case "RssAnon:":
+			u.kib, _ = strconv.Atoi(fields[1])
+		}
+	}
+	return u
+}
+
+func TestAThousandChildrenCostAtMostThreeDescriptorsEach(t *testing.T) {
+	var toml strings.Builder
+	toml.WriteString("containment = \"basic\"\n")
+	for i := range 1000 {
+		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = [\"sleep\", \"1000\"]\n", i)
+	}
+	few := boot(t, "containment = \"basic\"\n[[child]]\nname = \"w\"\ncommand = [\"sleep\", \"1000\"]\n")
+	base := cost(t, rootOf(few))
+	few.signal(syscall.SIGTERM)
+	few.endsWith(0)
+	r := boot(t, toml.String())
+	many := cost(t, rootOf(r))
+	if per := float64(many.fds-base.fds) / 999; per > 3 {
+		t.Errorf("%.2f descriptors a child", per)
+	}
+	if many.threads > base.threads+4 {
+		t.Errorf("%d threads for a thousand children, %d for one", many.threads, base.threads)
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// A storm: fifty children are killed at once, and each is back, once.
+func TestAStormOfDeaths(t *testing.T) {
+	var toml strings.Builder
+	toml.WriteString("intensity = \"infinity\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"1ms\" }\n")
+	for i := range 50 {
+		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = \"exec sleep 1000\"\n", i)
+	}
+	r := boot(t, toml.String())
+	for i := range 50 {
+		syscall.Kill(r.await(fmt.Sprintf("/w%d", i), journal.Start, 1).Pid, syscall.SIGKILL)
+	}
+	for i := range 50 {
+		path := fmt.Sprintf("/w%d", i)
+		r.await(path, journal.Start, 2)
+		if n := r.node(path); n.Incarnation != 2 {
+			t.Errorf("%s is incarnation %d after one death", path, n.Incarnation)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// With too few descriptors for its children a supervisor starts what it can,
+// and the rest when it may.
+func TestTwentyChildrenWithTwentyFourDescriptors(t *testing.T) {
+	var toml strings.Builder
+	toml.WriteString("containment = \"basic\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"20ms\" }\n")
+	for i := range 20 {
+		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = \"exec sleep 1000\"\n", i)
+	}
+	r := launch(t, toml.String(), under("sh", "-c", `ulimit -n 24; exec "$@"`, "sh"))
+	r.stderr.says(t, "too many open files")
+	for _, pid := range r.of("/") {
+		n, _ := strconv.Atoi(pid)
+		if err := unix.Prlimit(n, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 24, Max: 24}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Prlimit(n, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 1024}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.await("/", journal.Start)
+	for i := range 20 {
+		if n := r.node(fmt.Sprintf("/w%d", i)); n.State != journal.StateRunning {
+			t.Errorf("/w%d is %v when there are descriptors again", i, n.State)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// The same with a full pids limit: a process that cannot be made is made later.
+func TestAFullPidsLimit(t *testing.T) {
+	root(t)
+	group := filepath.Join(pidsController(t), "e2e-"+filepath.Base(scratch(t)))
+	if err := os.Mkdir(group, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Rmdir(group) })
+	limit := func(n string) {
+		if err := os.WriteFile(group+"/pids.max", []byte(n), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	limit("45") // the runtime's threads count too
+	var toml strings.Builder
+	toml.WriteString("containment = \"basic\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"20ms\" }\n")
+	for i := range 60 {
+		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = [\"sleep\", \"1000\"]\n", i)
+	}
+	r := launch(t, toml.String(), under("sh", "-c", `echo $$ > `+group+`/cgroup.procs; exec "$@"`, "sh"))
+	r.stderr.says(t, "resource temporarily unavailable")
+	limit("max")
+	r.await("/", journal.Start)
+	if n := r.node("/w59"); n.State != journal.StateRunning {
+		t.Errorf("/w59 is %v when there may be processes again", n.State)
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// pidsController is where the pids controller of this machine can be used.
+func pidsController(t *testing.T) string {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(mounts)) {
+		f := strings.Fields(line)
+		if f[2] == "cgroup" && strings.Contains(","+f[3]+",", ",pids,") {
+			return f[1]
+		}
+		if f[2] == "cgroup2" {
+			if use, _ := os.ReadFile(f[1] + "/cgroup.subtree_control"); strings.Contains(string(use), "pids") {
+				return f[1]
+			}
+		}
+	}
+	t.Skipf("NOT RUN: %s needs the pids controller of cgroups, which this machine does not give", t.Name())
+	return ""
+}
+
+// awaitDeath waits until a process is gone.
+func awaitDeath(t *testing.T, pid string) {
+	t.Helper()
+	n, _ := strconv.Atoi(pid)
+	fd, err := unix.PidfdOpen(n, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	for {
+		n, err := unix.Poll(poll, int(patience/time.Millisecond))
+		switch {
+		case err == unix.EINTR:
+		case n == 0:
+			t.Fatalf("process %s is still alive", pid)
+		default:
+			return
+		}
+	}
+}
