@@ -23,6 +23,7 @@ const twoTeams = `
 	[[child]]
 	name = "first"
 	command = "exec sleep 1000"
+	backoff = { kind = "none" }
 	[[child]]
 	name = "team"
 	backoff = { kind = "none" }
@@ -201,16 +202,11 @@ func cost(t *testing.T, pid int) (u usage) {
 }
 
 func TestAThousandChildrenCostAtMostThreeDescriptorsEach(t *testing.T) {
-	var toml strings.Builder
-	toml.WriteString("containment = \"basic\"\n")
-	for i := range 1000 {
-		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = [\"sleep\", \"1000\"]\n", i)
-	}
-	few := boot(t, "containment = \"basic\"\n[[child]]\nname = \"w\"\ncommand = [\"sleep\", \"1000\"]\n")
+	few := boot(t, "containment = \"basic\"\n"+sleeping(1))
 	base := cost(t, rootOf(few))
 	few.signal(syscall.SIGTERM)
 	few.endsWith(0)
-	r := boot(t, toml.String())
+	r := boot(t, "containment = \"basic\"\n"+sleeping(1000))
 	many := cost(t, rootOf(r))
 	if per := float64(many.fds-base.fds) / 999; per > 3 {
 		t.Errorf("%.2f descriptors a child", per)
@@ -224,12 +220,7 @@ func TestAThousandChildrenCostAtMostThreeDescriptorsEach(t *testing.T) {
 
 // A storm: fifty children are killed at once, and each is back, once.
 func TestAStormOfDeaths(t *testing.T) {
-	var toml strings.Builder
-	toml.WriteString("intensity = \"infinity\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"1ms\" }\n")
-	for i := range 50 {
-		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = \"exec sleep 1000\"\n", i)
-	}
-	r := boot(t, toml.String())
+	r := boot(t, "[defaults]\nbackoff = { kind = \"constant\", min = \"1ms\" }\n"+sleeping(50))
 	for i := range 50 {
 		syscall.Kill(r.await(fmt.Sprintf("/w%d", i), journal.Start, 1).Pid, syscall.SIGKILL)
 	}
@@ -244,24 +235,45 @@ func TestAStormOfDeaths(t *testing.T) {
 	r.endsWith(0)
 }
 
+// gate holds up the boot until the test opens it.
+const gate = `
+	containment = "basic"
+	[defaults]
+	backoff = { kind = "constant", min = "20ms" }
+	[[child]]
+	name = "gate"
+	command = "mkfifo gate && echo closed; read word < gate; echo open; exec sleep 1000"
+	ready = { log = "open" }
+`
+
+// open opens the gate of a tree that has one.
+func (r *running) open() {
+	r.t.Helper()
+	r.stdout.says(r.t, "/gate | closed\n")
+	r.write("gate", "open\n")
+}
+
 // With too few descriptors for its children a supervisor starts what it can,
 // and the rest when it may.
 func TestTwentyChildrenWithTwentyFourDescriptors(t *testing.T) {
-	var toml strings.Builder
-	toml.WriteString("containment = \"basic\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"20ms\" }\n")
-	for i := range 20 {
-		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = \"exec sleep 1000\"\n", i)
+	t.Parallel()
+	r := launch(t, gate+sleeping(20))
+	r.stdout.says(t, "/gate | closed\n")
+	pid := rootOf(r)
+	var before unix.Rlimit
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		t.Fatal(err)
 	}
-	r := launch(t, toml.String(), under("sh", "-c", `ulimit -n 24; exec "$@"`, "sh"))
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 24, Max: before.Max}, nil); err != nil {
+		t.Fatal(err)
+	}
+	r.open()
 	r.stderr.says(t, "too many open files")
-	for _, pid := range r.of("/") {
-		n, _ := strconv.Atoi(pid)
-		if err := unix.Prlimit(n, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 24, Max: 24}, nil); err != nil {
-			t.Fatal(err)
-		}
-		if err := unix.Prlimit(n, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 1024, Max: 1024}, nil); err != nil {
-			t.Fatal(err)
-		}
+	if got := rootOf(r); got != pid { // and it answers meanwhile
+		t.Errorf("the root is process %d, and was %d", got, pid)
+	}
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil); err != nil {
+		t.Fatal(err)
 	}
 	r.await("/", journal.Start)
 	for i := range 20 {
@@ -271,6 +283,15 @@ func TestTwentyChildrenWithTwentyFourDescriptors(t *testing.T) {
 	}
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)
+}
+
+// sleeping are so many workers w0, w1, … that do nothing.
+func sleeping(n int) string {
+	var toml strings.Builder
+	for i := range n {
+		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = [\"sleep\", \"1000\"]\n", i)
+	}
+	return toml.String()
 }
 
 // The same with a full pids limit: a process that cannot be made is made later.
@@ -287,12 +308,8 @@ func TestAFullPidsLimit(t *testing.T) {
 		}
 	}
 	limit("45") // the runtime's threads count too
-	var toml strings.Builder
-	toml.WriteString("containment = \"basic\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"20ms\" }\n")
-	for i := range 60 {
-		fmt.Fprintf(&toml, "[[child]]\nname = \"w%d\"\ncommand = [\"sleep\", \"1000\"]\n", i)
-	}
-	r := launch(t, toml.String(), under("sh", "-c", `echo $$ > `+group+`/cgroup.procs; exec "$@"`, "sh"))
+	const toml = "containment = \"basic\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"20ms\" }\n"
+	r := launch(t, toml+sleeping(60), under("sh", "-c", `echo $$ > `+group+`/cgroup.procs; exec "$@"`, "sh"))
 	r.stderr.says(t, "resource temporarily unavailable")
 	limit("max")
 	r.await("/", journal.Start)
