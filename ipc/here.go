@@ -62,14 +62,7 @@ func (s *Switch) handle(l *Link, m *Message, f *Frame, at int32) {
 		} else {
 			l.traps = trap.On
 		}
-	case m.Method == VerbMolt && l.kind == ToWorker:
-		s.settle(at)
-		s.molt(l, m)
-		return
 	default:
-		if l.molting && (m.Method == VerbHello || m.Method == VerbMolted) {
-			s.molted(l)
-		}
 		s.request(l, m, at)
 		return
 	}
@@ -247,7 +240,7 @@ func (s *Switch) exit(l *Link, down Down) {
 	}
 	if l.traps || l.kind == ToClient {
 		fields := Fields{Method: []byte(VerbExit)}
-		s.put(l, &Frame{Header: Header{Type: Cast, Flags: CodecJSON, Dst: l.addr, Src: down.Addr}, Fields: fields.Append(nil), Payload: encode(down)})
+		s.host.Send(l, &Frame{Header: Header{Type: Cast, Flags: CodecJSON, Dst: l.addr, Src: down.Addr}, Fields: fields.Append(nil), Payload: encode(down)})
 		return
 	}
 	who := down.Path

@@ -317,7 +317,7 @@ func (s *Switch) forget(who func(Addr) bool, lives []Addr) {
 func (s *Switch) sayGone(addr Addr) {
 	if s.parent != nil && !s.parent.cut {
 		fields := Fields{Method: []byte(VerbGone)}
-		s.put(s.parent, &Frame{Header: Header{Type: Cast, Flags: CodecJSON}, Fields: fields.Append(nil), Payload: encode(Gone{Addr: addr})})
+		s.host.Send(s.parent, &Frame{Header: Header{Type: Cast, Flags: CodecJSON}, Fields: fields.Append(nil), Payload: encode(Gone{Addr: addr})})
 	}
 }
 

@@ -187,7 +187,7 @@ func (s *Switch) sendError(l *Link, id uint64, body *ErrorBody) {
 	if l == nil || l.cut {
 		return
 	}
-	s.put(l, &Frame{Header: Header{Type: Error, Flags: CodecJSON, ID: id}, Payload: encode(body)})
+	s.host.Send(l, &Frame{Header: Header{Type: Error, Flags: CodecJSON, ID: id}, Payload: encode(body)})
 }
 
 func (s *Switch) sendReply(l *Link, id uint64, src Addr, v any) {
@@ -200,7 +200,7 @@ func (s *Switch) sendReply(l *Link, id uint64, src Addr, v any) {
 	} else {
 		f.Flags = CodecNone
 	}
-	s.put(l, &f)
+	s.host.Send(l, &f)
 }
 
 // encode writes v, a struct of this package, as JSON. A struct of strings and
@@ -217,7 +217,6 @@ func encode(v any) []byte {
 // sender is told so, once.
 func (s *Switch) over(out *Link, f *Frame, fields *Fields) bool {
 	here, all := s.host.Queued(out)
-	here += len(out.kept)
 	most := queueCap
 	if !out.owned() {
 		most = math.MaxInt
@@ -274,7 +273,7 @@ func (s *Switch) send(m *Message, watcher *Link) (label uint64) {
 	to := s.resolve(nil, &f, &fields)
 	if m.Type == Cast {
 		if to.link != nil {
-			s.put(to.link, &f)
+			s.host.Send(to.link, &f)
 		}
 		return 0
 	}
@@ -294,7 +293,7 @@ func (s *Switch) send(m *Message, watcher *Link) (label uint64) {
 	}
 	label = s.label(at)
 	if f.ID = label; to.link != nil {
-		s.put(to.link, &f)
+		s.host.Send(to.link, &f)
 	}
 	return label
 }

@@ -103,8 +103,6 @@ type Link struct {
 	watches   []watch         // its links to others
 	dropped   uint64          // casts over the cap
 	assemble  Assembler       // of what is for this node itself
-	molting   bool
-	kept      []byte // frames for one that is molting
 }
 
 // Addr is the address of the life at the other end; Path and Incarnation name it.
@@ -299,7 +297,7 @@ func (s *Switch) forward(l *Link, f *Frame, fields *Fields, out *Link, monitor b
 		}
 	}
 	f.ID = s.label(at)
-	s.put(out, f)
+	s.host.Send(out, f)
 	return nil
 }
 
@@ -363,7 +361,7 @@ func (s *Switch) castTo(l *Link, f *Frame, fields *Fields, out *Link) bool {
 		t.more, t.cast, t.dst = true, true, f.Dst
 		f.ID = s.label(at)
 	}
-	s.put(out, f)
+	s.host.Send(out, f)
 	f.ID = id
 	return true
 }
@@ -384,7 +382,7 @@ func (s *Switch) piece(l *Link, f *Frame) error {
 				}
 			case t.out != nil:
 				f.ID, f.Dst, f.Src = s.label(at-1), t.dst, l.source(f)
-				s.put(t.out, f)
+				s.host.Send(t.out, f)
 				f.ID = id
 			}
 			if t := &s.slots[at-1]; t.in == l && t.inID == id && !t.more && t.as == asPieces {
@@ -420,7 +418,7 @@ func (s *Switch) answer(l *Link, f *Frame) {
 	switch in := t.in; {
 	case in != nil:
 		f.ID, f.Dst = t.inID, 0
-		s.put(in, f)
+		s.host.Send(in, f)
 	case t.watcher != nil && last:
 		s.fired(at, f)
 		return
@@ -439,7 +437,7 @@ func (s *Switch) done(at int32) {
 		return
 	}
 	if t.out != nil && !t.out.cut {
-		s.put(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
+		s.host.Send(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
 	}
 	in, id := t.in, t.inID
 	s.drop(at)
@@ -472,7 +470,7 @@ func (s *Switch) abandon(at int32) {
 		return
 	}
 	if t.out != nil && !t.out.cut && !t.local {
-		s.put(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
+		s.host.Send(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
 	}
 	s.drop(at)
 }

@@ -317,36 +317,3 @@ func BenchmarkSwitchCallAndReply(b *testing.B) {
 		d.sw.Receive(to, &f)
 	}
 }
-
-func TestWhatIsForAMoltingWorkerWaitsForItsNewImage(t *testing.T) {
-	d := newDeck(t)
-	a, b := d.worker("/a"), d.worker("/b")
-	for _, end := range []string{VerbHello, VerbMolted} {
-		d.say(b, Message{Type: Call, ID: 1, Method: VerbMolt})
-		d.say(a, Message{Type: Cast, To: "/b", Method: "first"})
-		d.say(a, Message{Type: Cast, ID: 9, To: "/b", Method: "long", Payload: make([]byte, 2*MaxPayload)})
-		d.want(b, "reply 1")
-		d.say(b, Message{Type: Cast, Method: end})
-		d.say(a, Message{Type: Cast, To: "/b", Method: "after"})
-		var methods []string
-		for _, m := range d.sent[b] {
-			methods = append(methods, m.Method)
-		}
-		d.got(b)
-		if !slices.Equal(methods, []string{"first", "long", "after"}) {
-			t.Errorf("%s: the new image got %q", end, methods)
-		}
-	}
-	d.say(b, Message{Type: Call, ID: 2, Method: VerbMolt})
-	for range 200 {
-		d.say(a, Message{Type: Cast, ID: 9, To: "/b", Method: "much", Payload: make([]byte, MaxPayload)})
-	}
-	if b.Dropped() == 0 {
-		t.Error("there is no bound")
-	}
-	d.say(a, Message{Type: Call, ID: 3, To: "/b", Method: "x"})
-	d.sw.End(b, Down{Reason: "killed"})
-	if got := d.got(a); !slices.Contains(got, "error 3 busy") {
-		t.Errorf("the caller got %q", got)
-	}
-}
