@@ -127,7 +127,7 @@ func (n *Node) keepText(l *life, text string) {
 }
 
 func (n *Node) tellText(l *life) {
-	if l.said.status == "" || l.ended != nil {
+	if l.said.status == "" || l.gone() {
 		return
 	}
 	n.emit(journal.Record{Event: journal.Status, Path: l.path, Pid: l.pid, Incarnation: l.ref.Incarnation, Message: l.said.status})
@@ -150,7 +150,7 @@ func oneLine(s string) string {
 
 // unheard handles the end of a link whose process may still be there.
 func (n *Node) unheard(l *life, e *board.Ended) {
-	if l.ended != nil || l.said.fault != "" {
+	if l.gone() || l.said.fault != "" {
 		return
 	}
 	if strings.HasPrefix(e.Why, "protocol: ") {
@@ -175,7 +175,7 @@ func (n *Node) cascade(l *life, detail string) { n.stopFor(l, detail) }
 // stopFor ends a life for a fault, which will be the detail of its reason: by
 // the stop signal, then by KILL.
 func (n *Node) stopFor(l *life, why string) {
-	if l.ended != nil || l.said.fault != "" || l.ordered {
+	if l.gone() || l.said.fault != "" || l.ordered {
 		return
 	}
 	l.said.fault = why
@@ -187,11 +187,15 @@ func (n *Node) stopFor(l *life, why string) {
 	n.orderStop(l, why, faultGrace)
 	n.sent(l, n.engine.Terminate(now(), l.ref, sig, faultGrace))
 	n.later(now()+faultGrace, func() {
-		if l.ended == nil {
+		if !l.gone() {
 			n.sent(l, n.engine.Kill(now(), l.ref))
 		}
 	})
 }
+
+// gone says whether the main process has ended. What it left may still live,
+// and keep its channel open.
+func (l *life) gone() bool { return l.reaped || l.ended != nil }
 
 // orderStop says over the channel what the stop signal says, and how much time
 // there is; 0 is without limit.

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 	case role != "":
 		os.Exit(play(role))
 	}
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // or each process of a tree takes a second to end
 	status := make(chan int)
 	go func() { status <- m.Run() }()
 	for {

@@ -22,6 +22,7 @@ type life struct {
 	asked   map[uint64]func(Answer) // who waits for an answer of this node
 	ordered bool                    // its supervisor has decided that it ends
 	failure string                  // what it said of its failed start
+	reaped  bool                    // its main process is gone
 	ended   *child.Exited           // it is gone, and its probe may not be
 	last    *journal.Record         // told when the core is told of its end; nil before
 }
@@ -37,6 +38,7 @@ func (n *Node) take(events []child.Event) {
 			// The life ends when nothing of it is left. But nobody answers there
 			// any more.
 			if l := n.life(e.Ref); l != nil {
+				l.reaped = true
 				n.board.Drain(l.port)
 				n.read()
 				n.board.Cut(l.port, l.down(l.reason(e.Status, e.Order)))

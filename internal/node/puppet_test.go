@@ -30,7 +30,6 @@ type puppet struct {
 	open  map[uint64]chan ipc.Message
 	held  []uint64
 	notes []int
-	exits []ipc.Down
 }
 
 // play is the life of a worker process of the tests.
@@ -47,8 +46,6 @@ func play(role string) int {
 	in, out := os.NewFile(uintptr(r), "in"), os.NewFile(uintptr(w), "out")
 	p.r, p.w = ipc.NewReader(in), out
 	switch role {
-	case "mute": // lives, says nothing and never reads
-		select {}
 	case "garbage":
 		out.WriteString("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n and more of what nobody understands, and more")
 		select {}
@@ -221,10 +218,6 @@ func (p *puppet) heard(m *ipc.Message) {
 	case "note":
 		n, _ := strconv.Atoi(string(m.Payload))
 		p.notes = append(p.notes, n)
-	case ipc.VerbExit:
-		var d ipc.Down
-		_ = json.Unmarshal(m.Payload, &d)
-		p.exits = append(p.exits, d)
 	case ipc.VerbStop:
 		var s ipc.Stop
 		if json.Unmarshal(m.Payload, &s) == nil && s.Reason != "" {
@@ -269,11 +262,6 @@ func (p *puppet) handle(m *ipc.Message) {
 		notes := p.notes
 		p.mu.Unlock()
 		p.reply(m.ID, notes)
-	case "exits":
-		p.mu.Lock()
-		exits := p.exits
-		p.mu.Unlock()
-		p.reply(m.ID, exits)
 	case "forward": // make N calls at once and count their outcomes
 		go p.forward(m.ID, &o)
 	case "one": // make one call and pass on its outcome, whole
@@ -291,6 +279,14 @@ func (p *puppet) handle(m *ipc.Message) {
 	case "say":
 		p.cast(o.Method, o.Payload)
 		p.reply(m.ID, true)
+	default:
+		p.misbehave(m, &o)
+	}
+}
+
+// misbehave does what a good worker would not, or ends.
+func (p *puppet) misbehave(m *ipc.Message, o *order) {
+	switch m.Method {
 	case "deafen": // never reads again
 		p.reply(m.ID, true)
 		select {}
