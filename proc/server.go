@@ -223,6 +223,7 @@ func (s *Server) serve(it item, begun time.Time) error {
 			h = own
 		}
 	}
+	s.stats.begun.Add(1) // before the answer goes out: who has it finds it counted
 	postpone, err := s.invoke(h, r)
 	took := time.Since(begun)
 	s.stats.handled(took)
