@@ -2,7 +2,9 @@ package board
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -184,6 +186,62 @@ func TestWhatComesDuringAMoltIsForTheNewImage(t *testing.T) {
 		if m := p.read(); m.Type != ipc.Call || m.Method != "work" {
 			t.Fatalf("message %d for the new image is %+v", i, m)
 		}
+	}
+}
+
+func TestSendersAreAskedToHoldBackAndToGoOn(t *testing.T) {
+	b := newRoot(t)
+	from, to := hire(t, b, "/from"), hire(t, b, "/to")
+	flow := func() (f ipc.Flow) {
+		m := from.read()
+		if err := json.Unmarshal(m.Payload, &f); err != nil || m.Method != ipc.VerbFlow || f.To != "/to" {
+			t.Fatalf("the sender is told %+v", m)
+		}
+		return f
+	}
+	const n = 100
+	for range n {
+		from.send(&ipc.Message{Type: ipc.Cast, To: "/to", Method: "note", Codec: ipc.CodecRaw, Payload: make([]byte, 10_000)})
+	}
+	if !flow().Busy {
+		t.Error("a sender is told to go on that was not told to hold back")
+	}
+	for range n {
+		to.read()
+	}
+	if flow().Busy {
+		t.Error("a sender is told twice to hold back")
+	}
+	if s := b.State(to.port); s.Dropped != 0 || s.Busy || s.Queued != 0 {
+		t.Errorf("when everything has been read: %+v", s)
+	}
+}
+
+func TestACallThatIsGivenUpIsCancelled(t *testing.T) {
+	b := newRoot(t)
+	p := hire(t, b, "/p")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := b.Call(ctx, ipc.Message{To: "/p", Method: "work"})
+		ended <- err
+	}()
+	call := p.read()
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the call ended with %v", err)
+	}
+	if m := p.read(); m.Type != ipc.Cancel || m.ID != call.ID {
+		t.Errorf("its callee is told %+v", m)
+	}
+	p.send(&ipc.Message{Type: ipc.Reply, ID: call.ID}) // too late, and nobody's fault
+	go func() {
+		_, err := b.Call(t.Context(), ipc.Message{To: "/p", Method: "work"})
+		ended <- err
+	}()
+	p.send(&ipc.Message{Type: ipc.Reply, ID: p.read().ID})
+	if err := <-ended; err != nil {
+		t.Errorf("the call after it ended with %v", err)
 	}
 }
 

@@ -43,6 +43,32 @@ func TestAWorkerThatNeverReadsHoldsUpNobody(t *testing.T) {
 	must[string](tt, "/deaf", "echo", "heard")
 }
 
+func TestCallsOverTheWindowAreRefusedBeforeTheyArrive(t *testing.T) {
+	tt := plant(t, worker(worker(supervisor("/"), "a", "puppet"), "b", "puppet"))
+	result := make(chan map[string]int)
+	go func() {
+		got, _ := ask[map[string]int](tt, "/a", "forward", order{To: "/b", Method: "hold", N: ipc.Window + 100})
+		result <- got
+	}()
+	tt.until("the window to be full", func() bool { return tt.talk("/a").Calls == ipc.Window })
+	if held := must[int](tt, "/b", "held", nil); held != ipc.Window {
+		t.Errorf("%d calls arrived", held)
+	}
+	tt.kill("/b")
+	if got := <-result; got["down"] != ipc.Window || got["busy"] != 100 || len(got) != 2 {
+		t.Errorf("of %d calls: %v", ipc.Window+100, got)
+	}
+}
+
+func TestCallingOneselfIsAnErrorAtOnce(t *testing.T) {
+	tt := plant(t, worker(supervisor("/"), "a", "named me"))
+	for _, to := range []string{"/a", "me"} {
+		if _, err := ask[any](tt, "/a", "one", order{To: to, Method: "hold"}); code(err) != ipc.CodeCallingSelf {
+			t.Errorf("calling oneself as %s: %v", to, err)
+		}
+	}
+}
+
 func TestTwoFullPipesNeverDeadlock(t *testing.T) {
 	left := worker(supervisor("/left"), "a", "puppet")
 	tt := plant(t, under(worker(supervisor("/"), "b", "puppet"), left))
