@@ -218,8 +218,17 @@ func (l *life) reason(status syscall.WaitStatus, order child.Order) tree.Reason 
 }
 
 // down is what is told to those who monitor a life, or wait for its answers.
-func (l *life) down(reason tree.Reason) ipc.Down {
-	return ipc.Down{Reason: reason.String(), Detail: l.detail()}
+// An abnormal end of which nobody said more is told by its status.
+func (l *life) down(reason tree.Reason, status syscall.WaitStatus) ipc.Down {
+	detail := l.detail()
+	switch {
+	case detail != "" || reason != tree.ReasonAbnormal:
+	case status.Signaled():
+		detail = "signal: " + status.Signal().String()
+	default:
+		detail = fmt.Sprintf("exit: %d", status.ExitStatus())
+	}
+	return ipc.Down{Reason: reason.String(), Detail: detail}
 }
 
 // unspoken is why the start of a worker failed that was to say over its

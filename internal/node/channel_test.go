@@ -1,6 +1,7 @@
 package node
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -191,6 +192,26 @@ func TestAMonitorTellsOfTheEnd(t *testing.T) {
 		if down := <-result; down.Path != victim || down.Incarnation != 1 || down.Reason != "killed" {
 			t.Errorf("the end of %s: %+v", victim, down)
 		}
+	}
+}
+
+func TestADownSaysHowItEnded(t *testing.T) {
+	for _, c := range []struct {
+		order  order
+		detail string
+	}{{order{N: 7}, "exit: 7"}, {order{N: 7, Reason: "abnormal"}, "as told"}, {order{}, ""}} {
+		t.Run(c.detail, func(t *testing.T) {
+			tt := plant(t, worker(worker(supervisor("/"), "a", "puppet"), "b", "puppet"))
+			_, err := ask[any](tt, "/a", "one", order{To: "/b", Method: "exit", Payload: c.order})
+			var e *CallError
+			var down ipc.Down
+			if !errors.As(err, &e) || e.Code != ipc.CodeDown || json.Unmarshal(e.Data, &down) != nil {
+				t.Fatalf("a call to one that exits: %v", err)
+			}
+			if down.Path != "/b" || down.Incarnation != 1 || down.Detail != c.detail {
+				t.Errorf("it is told as %+v", down)
+			}
+		})
 	}
 }
 

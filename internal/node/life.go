@@ -41,7 +41,7 @@ func (n *Node) take(events []child.Event) {
 				l.reaped = true
 				n.board.Drain(l.port)
 				n.read()
-				n.board.Cut(l.port, l.down(l.reason(e.Status, e.Order)))
+				n.board.Cut(l.port, l.down(l.reason(e.Status, e.Order), e.Status))
 			}
 		case child.Exited:
 			if l := n.life(e.Ref); l != nil {
@@ -77,7 +77,7 @@ func (n *Node) bury(l *life) {
 		return
 	}
 	reason := l.reason(l.ended.Status, l.ended.Order)
-	n.board.End(l.port, l.down(reason))
+	n.board.End(l.port, l.down(reason, l.ended.Status))
 	l.unanswered()
 	if l.failure == "" {
 		l.failure = n.unready(l, reason)
