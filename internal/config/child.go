@@ -28,9 +28,8 @@ func (l *loader) child(t *table, in scope, above *child.Subtree, names map[strin
 			return
 		}
 	}
-	l.keys(t, inChild)
 	l.wrong(t, "this child has neither command, as a worker has, nor strategy, tree or [[child.child]], as a supervisor has")
-	l.childName(t, names)
+	l.worker(t, in, above, names) // what else it has may be wrong too
 }
 
 // nested reads a child that is a supervisor, because of one of its keys.
