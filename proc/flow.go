@@ -21,9 +21,13 @@ type flowControl struct {
 	held map[string]*heldBack
 }
 
+// heldBack is what waits for one target. It exists until nothing waits any
+// more, so that whatever is sent meanwhile goes behind.
 type heldBack struct {
 	messages []ipc.Message
 	bytes    int
+	busy     bool // the node's last word
+	draining bool // a goroutine sends what waits
 	probe    *time.Timer
 }
 
@@ -46,8 +50,7 @@ func (fc *flowControl) hold(key string, m *ipc.Message) (kept, full bool) {
 	return true, false
 }
 
-// set takes the node's word about a target. What was kept goes out in order
-// before anything newer: the lock is held until it is queued.
+// set takes the node's word about a target.
 func (fc *flowControl) set(c *channel, f ipc.Flow) {
 	fc.mu.Lock()
 	defer fc.mu.Unlock()
@@ -57,44 +60,76 @@ func (fc *flowControl) set(c *channel, f ipc.Flow) {
 		if fc.held == nil {
 			fc.held = map[string]*heldBack{}
 		}
-		h = &heldBack{}
+		h = &heldBack{busy: true}
 		h.probe = time.AfterFunc(probeAfter, func() { fc.letOne(c, f.To) })
 		fc.held[f.To] = h
 		fc.n.Add(1)
-	case !f.Busy && h != nil:
-		h.probe.Stop()
-		for i := range h.messages {
-			c.push(&h.messages[i])
+	case h != nil:
+		h.busy = f.Busy
+		if !f.Busy && !h.draining {
+			h.draining = true
+			go fc.drain(c, f.To)
 		}
-		delete(fc.held, f.To)
-		fc.n.Add(-1)
 	}
 }
 
-// letOne lets one cast through: if the node's word that the target has caught
-// up was lost, this asks again. With nothing left to send there is nothing to
-// hold back for.
+// drain sends what waits, no faster than the pipe takes it, until nothing
+// waits or the node says again that the target is behind.
+func (fc *flowControl) drain(c *channel, to string) {
+	for {
+		m, ok := fc.next(c, to)
+		if !ok {
+			return
+		}
+		_ = c.write(&m, c.closed, false) // the channel's end is noticed by next
+	}
+}
+
+func (fc *flowControl) next(c *channel, to string) (m ipc.Message, ok bool) {
+	fc.mu.Lock()
+	defer fc.mu.Unlock()
+	h := fc.held[to]
+	switch {
+	case h == nil:
+		return m, false
+	case len(h.messages) == 0 || c.down() != nil:
+		h.probe.Stop()
+		delete(fc.held, to)
+		fc.n.Add(-1)
+		return m, false
+	case h.busy:
+		h.draining = false
+		h.probe.Reset(probeAfter)
+		return m, false
+	}
+	return h.pop(), true
+}
+
+func (h *heldBack) pop() ipc.Message {
+	m := h.messages[0]
+	h.messages[0] = ipc.Message{}
+	h.messages = h.messages[1:]
+	h.bytes -= len(m.Payload) + itemCost
+	return m
+}
+
+// letOne lets one cast through, from the time of the node's word on: if the
+// next word is lost, this has it said again. With nothing that waits there is
+// nothing to hold back for.
 func (fc *flowControl) letOne(c *channel, to string) {
 	fc.mu.Lock()
 	defer fc.mu.Unlock()
 	h := fc.held[to]
-	if h == nil {
-		return
-	}
-	if len(h.messages) == 0 || c.down() != nil {
+	switch {
+	case h == nil || h.draining:
+	case len(h.messages) == 0 || c.down() != nil:
 		delete(fc.held, to)
 		fc.n.Add(-1)
-		return
+	default:
+		m := h.pop()
+		_ = m.Frames(nil, func(f *ipc.Frame) error { return c.w.Push(f, false) }) // waits for nobody: the lock is held
+		h.probe.Reset(probeAfter)
 	}
-	c.push(&h.messages[0])
-	h.bytes -= len(h.messages[0].Payload) + itemCost
-	h.messages = h.messages[1:]
-	h.probe.Reset(probeAfter)
-}
-
-// push sends what was held back without waiting: it is bounded by heldMost.
-func (c *channel) push(m *ipc.Message) {
-	_ = m.Frames(nil, func(f *ipc.Frame) error { return c.w.Push(f, false) })
 }
 
 // piecesInOrder keeps messages to one target apart while one goes in pieces.

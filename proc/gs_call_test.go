@@ -162,8 +162,11 @@ func TestGS5AServerThatEndsDuringACallEndsTheCallWithItsReason(t *testing.T) {
 	for how, want := range map[string]proc.Class{"normal": proc.Normal, "shutdown": proc.Shutdown, "broken": proc.Abnormal} {
 		story(t, func(t *testing.T, tree *proctest.Tree, ctx context.Context) {
 			begun := time.Now()
+			result := make(chan error)
+			go func() { _, err := Never.Call(ctx, Srv, proc.None{}); result <- err }()
+			synctest.Wait()
 			Die.Cast(ctx, Srv, how)
-			_, err := Echo.Call(ctx, proc.Name("/srv"), "hello")
+			err := <-result
 			wantErr(t, err, proc.ErrDown)
 			var call *proc.CallError
 			if !errors.As(err, &call) || call.Down == nil || call.Down.Reason.Class != want || call.Down.Path != "/srv" {

@@ -5,45 +5,68 @@ import (
 	"sync"
 )
 
-// pipe is a pipe in memory. A write never waits; what it holds is bounded by
-// the windows and marks of the protocol, as with a real node.
+// pipe is a pipe in memory.
 type pipe struct {
 	mu    sync.Mutex
 	come  *sync.Cond
 	bytes []byte
 	err   error // once closed: what is read when nothing is left
+
+	// most bounds what it holds, like a real pipe, in bytes; 0: a write never
+	// waits, and the marks of the protocol are the bound, as in a real node.
+	most    int
+	drained func() // called, if there is one, when little is left of much
 }
 
-func newPipe() *pipe {
-	p := &pipe{}
+// pipeSize is what a real pipe holds, drainMark what is little of it.
+const (
+	pipeSize  = 64 << 10
+	drainMark = 64 << 10
+)
+
+func newPipe(most int) *pipe {
+	p := &pipe{most: most}
 	p.come = sync.NewCond(&p.mu)
 	return p
 }
 
 func (p *pipe) Read(b []byte) (int, error) {
+	n, drained, err := p.read(b)
+	if drained && p.drained != nil {
+		p.drained()
+	}
+	return n, err
+}
+
+func (p *pipe) read(b []byte) (n int, drained bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.bytes) == 0 && p.err == nil {
 		p.come.Wait()
 	}
 	if len(p.bytes) == 0 {
-		return 0, p.err
+		return 0, false, p.err
 	}
-	n := copy(b, p.bytes)
+	before := len(p.bytes)
+	n = copy(b, p.bytes)
 	if p.bytes = p.bytes[n:]; len(p.bytes) == 0 {
 		p.bytes = nil
 	}
-	return n, nil
+	p.come.Broadcast()
+	return n, before > drainMark && len(p.bytes) <= drainMark, nil
 }
 
 func (p *pipe) Write(b []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	for p.err == nil && p.most > 0 && len(p.bytes) >= p.most {
+		p.come.Wait()
+	}
 	if p.err != nil {
 		return 0, io.ErrClosedPipe
 	}
 	p.bytes = append(p.bytes, b...)
-	p.come.Signal()
+	p.come.Broadcast()
 	return len(b), nil
 }
 

@@ -127,7 +127,12 @@ func (tree *Tree) open(path string, incarnation uint64) *end {
 func (tree *Tree) openFor(w *worker, path string, incarnation uint64) *end {
 	tree.mu.Lock()
 	defer tree.mu.Unlock()
-	e := &end{up: newPipe(), down: newPipe(), read: make(chan struct{})}
+	e := &end{up: newPipe(pipeSize), down: newPipe(0), read: make(chan struct{})}
+	e.down.drained = func() {
+		tree.mu.Lock()
+		defer tree.mu.Unlock()
+		tree.sw.Drained(e.link)
+	}
 	if w == nil {
 		e.link = tree.sw.AddClient()
 		e.link.Data = e
