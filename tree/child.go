@@ -56,6 +56,8 @@ type child struct {
 	prev, next *child
 }
 
+func (c *child) init(spec ChildSpec) { c.spec, c.ref.ID = spec, spec.ID }
+
 // hasPid says what OTP sees: a process that is, as far as it has looked.
 func (c *child) hasPid() bool {
 	switch c.life {

@@ -129,9 +129,11 @@ func (s *Supervisor) dropSteps(from int, why string) {
 
 // boot starts the children in order.
 func (s *Supervisor) boot() {
-	if s.plan.op != opNone || s.ended || s.ending {
+	if s.booted || s.ended || s.ending {
 		return
 	}
+	s.booted = true
+	s.plan.steps = make([]step, 0, len(s.children.byID)+2)
 	s.plan.op = opBoot
 	for c := s.children.head; c != nil; c = c.next {
 		if c.life == lifeNone {

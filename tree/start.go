@@ -202,7 +202,7 @@ func (s *Supervisor) delay(c *child) time.Duration {
 	if c.spec.Backoff.Kind == backoff.None {
 		return 0
 	}
-	return c.spec.Backoff.Delay(c.failures, s.random.Float64())
+	return c.spec.Backoff.Delay(c.failures, s.chance())
 }
 
 // waited: the timer of a waiting child is over.

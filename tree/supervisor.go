@@ -23,6 +23,7 @@
 package tree
 
 import (
+	"maps"
 	"math/rand/v2"
 	"time"
 )
@@ -36,7 +37,7 @@ type Supervisor struct {
 	spec     Spec // the flags; its Children are the list's, or the template
 	children list
 	restarts window
-	random   *rand.Rand
+	random   rand.PCG
 
 	queue queue
 	plan  plan
@@ -45,6 +46,7 @@ type Supervisor struct {
 	hurry  time.Duration // when what is left gets Kill; < 0: never
 	now    time.Duration
 
+	booted    bool
 	suspended bool
 	ending    bool
 	ended     bool
@@ -66,20 +68,19 @@ func New(spec Spec, seed uint64) *Supervisor {
 	s := &Supervisor{
 		spec:       spec,
 		children:   list{byID: make(map[string]*child, len(spec.Children))},
-		random:     rand.New(rand.NewPCG(seed, seed)),
+		random:     *rand.NewPCG(seed, seed),
 		nextNumber: 1,
 		hurry:      -1,
-		last:       make(map[string]uint64, len(spec.Incarnations)),
-	}
-	for id, incarnation := range spec.Incarnations {
-		s.last[id] = incarnation
+		last:       maps.Clone(spec.Incarnations),
 	}
 	s.spec.Incarnations = nil
 	if spec.Strategy == SimpleOneForOne {
 		return s
 	}
-	for i := range spec.Children {
-		s.add(spec.Children[i])
+	block := make([]child, len(spec.Children))
+	for i := range block {
+		block[i].init(spec.Children[i])
+		s.children.append(&block[i])
 	}
 	s.spec.Children = nil
 	return s
@@ -247,11 +248,20 @@ const (
 	StateStuck
 )
 
-func (s *Supervisor) do(a Action) { s.out = append(s.out, a) }
+func (s *Supervisor) do(a Action) {
+	if s.out == nil {
+		s.out = make([]Action, 0, 4)
+	}
+	s.out = append(s.out, a)
+}
+
+// chance is even over [0, 1).
+func (s *Supervisor) chance() float64 { return float64(s.random.Uint64()>>11) / (1 << 53) }
 
 // add puts a child at the end of the start order.
 func (s *Supervisor) add(spec ChildSpec) *child {
-	c := &child{spec: spec, ref: Ref{ID: spec.ID, Incarnation: 0}}
+	c := &child{}
+	c.init(spec)
 	s.children.append(c)
 	return c
 }
@@ -260,6 +270,9 @@ func (s *Supervisor) add(spec ChildSpec) *child {
 func (s *Supervisor) forget(c *child) {
 	s.set(c, lifeNone)
 	if !c.numbered && c.ref.Incarnation > 0 {
+		if s.last == nil {
+			s.last = make(map[string]uint64)
+		}
 		s.last[c.spec.ID] = c.ref.Incarnation
 	}
 	s.children.remove(c)

@@ -213,8 +213,10 @@ func (g *generator) step() object {
 		return g.whileBlocked()
 	case len(s.suspended) > 0 && g.one(3):
 		return g.resume()
-	case len(s.suspended) > 0:
+	case len(s.suspended) > 0 && g.one(2):
 		return g.whileSuspended()
+	case g.one(25):
+		return g.check()
 	case g.clock && g.one(4):
 		return object{"op": "advance", "ms": pick(g, 300, 700, 1000, 1300, 2000, 3000)}
 	case g.bursts && g.one(5) && len(s.sups) > 0:
@@ -275,7 +277,7 @@ func (g *generator) whileBlocked() object {
 func (g *generator) queued(sup string) object {
 	var children []string
 	for _, w := range g.state.workers {
-		if parent(w) == sup {
+		if p := parent(w); p == sup || p == parent(g.state.gate) {
 			children = append(children, w)
 		}
 	}
@@ -325,8 +327,13 @@ func (g *generator) ids(sup string) []string {
 }
 
 func (g *generator) instance(o object) {
-	g.names++
-	o["label"] = fmt.Sprintf("w%d", g.names)
+	sup := o["sup"].(string)
+	label := fmt.Sprintf("w%d", 1+g.IntN(4))
+	if g.state.gate != "" || len(g.state.suspended) > 0 || slices.Contains(g.state.workers, sup+"/"+label) {
+		g.names++ // that one may not be free
+		label = fmt.Sprintf("x%d", g.names)
+	}
+	o["label"] = label
 	if g.one(2) {
 		b := object{}
 		if g.one(3) {
@@ -360,6 +367,25 @@ func (g *generator) newChild(o object, sup string) {
 		g.spoil(child)
 	}
 	o["child"] = child
+}
+
+// check makes up a validation.
+func (g *generator) check() object {
+	auto := pick(g, "never", "any_significant", "all_significant")
+	var children []any
+	for range g.IntN(4) {
+		c := object{"id": pick(g, "a", "b", "c", "d", "e", "f")}
+		g.asChild(c, auto)
+		if g.one(3) {
+			g.spoil(c)
+		}
+		children = append(children, c)
+	}
+	o := object{"op": "check_childspecs", "children": append([]any{}, children...)}
+	if g.one(2) {
+		o["auto_shutdown"] = pick(g, auto, auto, "sometimes")
+	}
+	return o
 }
 
 // change makes up a change of spec.

@@ -46,11 +46,9 @@ func (w *virtual) act(p *process, action tree.Action) {
 	case tree.Spawn:
 		w.spawn(p, a)
 	case tree.Terminate:
-		w.terminate(p.kid(a.Ref))
+		w.signal(p.kid(a.Ref), terminate)
 	case tree.Kill:
-		if k := p.kid(a.Ref); k != nil {
-			w.killed(k)
-		}
+		w.signal(p.kid(a.Ref), kill)
 	case tree.Up:
 		k := p.kid(a.Ref)
 		k.isUp = true
@@ -70,6 +68,12 @@ func (w *virtual) act(p *process, action tree.Action) {
 		w.quit(p, a)
 	case tree.Waiting, tree.Down:
 		// A trace does not tell these.
+	}
+}
+
+func (w *virtual) signal(p *process, s signal) {
+	if p != nil {
+		w.messages = append(w.messages, message{to: p, signal: s})
 	}
 }
 
@@ -156,7 +160,6 @@ func (w *virtual) answer(root *process, a Answer) {
 // terminate orders a process to stop.
 func (w *virtual) terminate(p *process) {
 	switch {
-	case p == nil:
 	case p.core != nil:
 		w.send(p, tree.Shutdown{})
 	case !p.isUp || p.child.OnShutdown == ShutdownExit:

@@ -37,11 +37,22 @@ type virtual struct {
 	answers  map[int]Answer
 }
 
-// message is an event on its way to a supervisor.
+// message is what is on its way to a process: an event to a supervisor, or a
+// signal. A signal takes its turn like a message, as in Erlang: whoever was
+// written to before acts before.
 type message struct {
-	to *process
-	e  tree.Event
+	to     *process
+	e      tree.Event
+	signal signal
 }
+
+type signal uint8
+
+const (
+	noSignal signal = iota
+	terminate
+	kill
+)
 
 // NewVirtual makes a World in virtual time.
 func NewVirtual() World {
@@ -58,7 +69,7 @@ func NewVirtual() World {
 
 func (w *virtual) send(to *process, e tree.Event) {
 	if to != nil {
-		w.messages = append(w.messages, message{to, e})
+		w.messages = append(w.messages, message{to: to, e: e})
 	}
 }
 
@@ -212,7 +223,7 @@ func (w *virtual) Settle() error {
 			return nil
 		}
 		w.now = max(w.now, at)
-		w.deliver(message{p, tree.Tick{}})
+		w.deliver(message{to: p, e: tree.Tick{}})
 	}
 	return fmt.Errorf("the tree does not come to rest in %d turns", maxTurns)
 }
@@ -227,7 +238,16 @@ func (w *virtual) earliest() (first *process, at time.Duration) {
 }
 
 func (w *virtual) deliver(m message) {
-	if m.to.dead || m.to.core == nil {
+	switch {
+	case m.to.dead:
+		return
+	case m.signal == terminate:
+		w.terminate(m.to)
+		return
+	case m.signal == kill:
+		w.killed(m.to)
+		return
+	case m.to.core == nil:
 		return
 	}
 	for _, a := range m.to.core.Step(w.now, m.e) {
