@@ -74,7 +74,7 @@ patience(_, infinity) -> infinity;
 patience(Pid, Time) ->
     case ets:lookup(?T, {process, Pid}) of
         [{_, #{kind := worker, on_shutdown := O}}] when O =/= ignore -> 60000;
-        _ -> max(Time div 20, 3)
+        _ -> max(Time div 5, 3)
     end.
 
 %% ---- Events: the table holds {{event, N}, Event}, in order.
