@@ -26,7 +26,9 @@ import (
 
 // The bounds of a board.
 const (
-	readSize    = 64 << 10 // bytes read from one link in one turn, so that a flood starves nobody
+	readSize    = 64 << 10 // bytes read from one link in one turn
+	floodSize   = 8 << 10  // the same of a link that sends small frames without end, so that its siblings need not wait long
+	smallFrame  = 1 << 10  // what is small, in bytes
 	readyAtOnce = 64       // links served before the kernel is asked again
 	lastReads   = 64       // reads of a link whose process has ended: a descendant may hold it open and go on writing
 	writeEarly  = 64 << 10 // queued for a link, it is written before the turn is over
@@ -65,6 +67,7 @@ type Board struct {
 	dirty    []*Port   // they have something to be written
 	queued   int       // bytes in all queues
 	from     *Port     // whose frames are being received
+	frames   int       // how many of them have come in this read
 	take     func(*ipc.Frame) error
 	late     []late // for the switch, when it is not at work
 	news     []News
@@ -178,12 +181,24 @@ func (b *Board) turn(events []unix.EpollEvent) (done bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	done = len(events) < readyAtOnce
-	for _, event := range events {
-		if b.serve(event) {
+	floods := 0
+	for i, event := range events {
+		if p := b.ports[event.Fd]; p != nil && p.floods && event.Pad == sideRead {
+			events[floods], events[i] = event, events[floods]
+			floods++
+		} else if b.serve(event) {
 			done = false
 		}
 	}
 	b.flush()
+	for _, event := range events[:floods] { // they come after everybody else
+		if b.serve(event) {
+			done = false
+		}
+	}
+	if floods > 0 {
+		b.flush()
+	}
 	return done
 }
 
@@ -214,7 +229,11 @@ func (b *Board) read(p *Port) bool {
 	if p.r < 0 {
 		return false
 	}
-	n, err := unix.Read(int(p.r), b.buffer)
+	buffer := b.buffer
+	if p.floods {
+		buffer = buffer[:floodSize]
+	}
+	n, err := unix.Read(int(p.r), buffer)
 	switch {
 	case err == unix.EAGAIN:
 		return false
@@ -224,22 +243,25 @@ func (b *Board) read(p *Port) bool {
 		b.ended(p, Ended{From: p})
 		return false
 	}
-	b.from = p
+	b.from, b.frames = p, 0
 	if p.lines != nil {
-		err = p.lines.Feed(b.buffer[:n], b.take)
+		err = p.lines.Feed(buffer[:n], b.take)
 	} else {
-		err = p.split.Feed(b.buffer[:n], b.take)
+		err = p.split.Feed(buffer[:n], b.take)
 	}
 	b.from = nil
 	if bad, ok := err.(*ipc.Malformed); ok {
 		b.broken(p, bad)
 	}
-	return n == len(b.buffer) && p.r >= 0
+	more := n == len(buffer)
+	p.floods = more && n < b.frames*smallFrame
+	return more && p.r >= 0
 }
 
 // receive takes one frame of the link that is being read.
 func (b *Board) receive(f *ipc.Frame) error {
 	p := b.from
+	b.frames++
 	if p.own == ownMessages && f.ID&ownID != 0 {
 		return b.mine(p, f)
 	}

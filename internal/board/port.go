@@ -50,6 +50,7 @@ type Port struct {
 	pieces ipc.Assembler
 	full   bool // the pipe has no room, and epoll will say when it has
 	dirty  bool
+	floods bool    // its last read was as long as could be, and all small frames
 	client *client // instead of descriptors
 }
 
