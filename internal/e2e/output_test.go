@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -41,6 +42,11 @@ func limit(kB int) int {
 
 func TestTenMegabytesInOneLineAreNotKept(t *testing.T) {
 	t.Parallel()
+	file, err := os.Create(filepath.Join(scratch(t), "stdout")) // a reader that keeps up
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
 	r := boot(t, `
 [[child]]
 name = "sub"
@@ -49,11 +55,8 @@ strategy = "one_for_one"
   name = "long"
   command = "exec $E2E_PLAY play whole"
   restart = "transient"
-`)
-	r.stdout.says(t, "/sub/long | and the end\n") // a last piece without a newline
-	if got := strings.Count(r.stdout.String(), "x"); got != 10<<20 {
-		t.Errorf("%d of %d bytes came", got, 10<<20)
-	}
+`, func(r *running) { r.cmd.Stdout = file })
+	r.await("/sub/long", journal.Down)
 	for _, path := range []string{"/", "/sub"} {
 		if peak := memory(t, r.node(path).Pid, "VmHWM"); peak > limit(128<<10) {
 			t.Errorf("the supervisor %s took %d kB", path, peak)
@@ -62,6 +65,18 @@ strategy = "one_for_one"
 	out, _ := r.does(0, "logs", "/sub/long")
 	if !strings.HasSuffix(out, "and the end\n") {
 		t.Errorf("the last lines end in %.80q", out[max(0, len(out)-80):])
+	}
+	r.does(0, "shutdown")
+	r.endsWith(0)
+	said, err := os.ReadFile(file.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(string(said), "x"); got != 10<<20 {
+		t.Errorf("%d of %d bytes came", got, 10<<20)
+	}
+	if !strings.HasSuffix(string(said), "/sub/long | and the end\n") { // a last piece without a newline
+		t.Errorf("the output ends in %q", said[max(0, len(said)-80):])
 	}
 }
 

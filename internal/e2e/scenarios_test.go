@@ -18,6 +18,7 @@ var virtualOnly = regexp.MustCompile(`"op": ?"(advance|suspend|resume|change_spe
 
 // OTP's recorded traces come out of real nodes and real workers too, byte for byte.
 func TestScenariosOnRealProcessesLeaveOTPsTraces(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(scenarios, "scenarios", "*.json"))
 	if err != nil {
 		t.Fatal(err)
