@@ -132,17 +132,20 @@ func (r *request) send(t ipc.Type, codec uint8, body []byte) bool {
 		m := ipc.Message{Type: t, Codec: codec, ID: r.id, Payload: body}
 		err = m.Frames(nil, func(f *ipc.Frame) error { return r.s.ch.send(f, r.s.ch.closed, now) })
 	}
-	return err == nil && (r.by.IsZero() || time.Now().Before(r.by))
+	return err == nil
 }
+
+// waits says whether the caller's time is not over.
+func (r *request) waits() bool { return r.by.IsZero() || time.Now().Before(r.by) }
 
 // From is the right to answer one call, now or later, from any goroutine.
 type From[Rep any] struct{ r *request }
 
 // Reply answers. It returns false when the caller is gone or has an answer.
-func (f From[Rep]) Reply(rep Rep) bool { return f.r != nil && reply(f.r, rep) }
+func (f From[Rep]) Reply(rep Rep) bool { return f.r != nil && reply(f.r, rep) && f.r.waits() }
 
 // Fail answers with an error, as a handler's.
-func (f From[Rep]) Fail(err error) bool { return f.r != nil && f.r.fail(bodyOf(err)) }
+func (f From[Rep]) Fail(err error) bool { return f.r != nil && f.r.fail(bodyOf(err)) && f.r.waits() }
 
 // Caller is the address of whom the handler of this context works for; zero
 // outside a handler.
