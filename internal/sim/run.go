@@ -11,6 +11,7 @@ import (
 type runner struct {
 	world   World
 	trace   *trace
+	root    string
 	pending []pending // async requests without an answer, in order of issue
 }
 
@@ -27,7 +28,7 @@ func RunOn(s *Scenario, w World) (out []byte, err error) {
 			err = e
 		}
 	}()
-	r := &runner{world: w, trace: newTrace()}
+	r := &runner{world: w, trace: newTrace(), root: s.Root.Spec.ID}
 	if err := r.start(s.Root); err != nil {
 		return nil, err
 	}
@@ -157,7 +158,7 @@ func (r *runner) end(n int) error {
 			return err
 		}
 	}
-	if alive := r.world.Alive(); slices.Contains(alive, "root") {
+	if slices.Contains(r.world.Alive(), r.root) {
 		if err := r.stop(n + 1); err != nil {
 			return err
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/supertrees/supervise/tree"
 )
 
 // Scenario is a supervision tree and what is done to it.
@@ -105,6 +107,7 @@ func Read(data []byte) (*Scenario, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading scenario: root: %w", err)
 	}
+	root.Spec.Kind = tree.KindSupervisor // whatever it says
 	s := &Scenario{Name: file.Name, Root: root, Steps: make([]Step, len(file.Steps))}
 	var advanced time.Duration
 	for i, raw := range file.Steps {

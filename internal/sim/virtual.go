@@ -17,7 +17,7 @@ const clockStart = 1_000_000_000 * time.Millisecond
 const scale = time.Millisecond / time.Nanosecond
 
 // maxTurns bounds the work of one step of a scenario.
-const maxTurns = 20_000_000
+const maxTurns = 500_000
 
 // virtual is a World in this process. Supervisors are tree.Supervisors;
 // workers are nothing but their behaviour. One message is delivered at a time.
@@ -188,12 +188,14 @@ func (w *virtual) newChild(p *process, call *Call) tree.ChildSpec {
 	if call.Child != nil {
 		return w.spec(call.Child)
 	}
-	if len(p.child.Children) == 0 {
-		return tree.ChildSpec{ID: call.Ref.ID}
+	// An ordinary supervisor finds that this is no child spec.
+	spec := tree.ChildSpec{ID: call.Ref.ID, Flaw: "invalid_child_spec"}
+	if len(p.child.Children) > 0 {
+		instance := *p.child.Children[0]
+		instance.Behaviour = call.Instance.Over(instance.Behaviour)
+		spec.Program = w.program(&instance)
 	}
-	instance := *p.child.Children[0]
-	instance.Behaviour = call.Instance.Over(instance.Behaviour)
-	return tree.ChildSpec{ID: call.Ref.ID, Program: w.program(&instance)}
+	return spec
 }
 
 func (w *virtual) Answer(key int) (Answer, bool) {
