@@ -147,7 +147,7 @@ func newRunner(o treeOptions, c *config.Config, socket *control.Listener) (*runn
 		Name: "supervise", Output: r.terminal.Log(),
 		Level: hclog.LevelFromString(o.logLevel), JSONFormat: o.logFormat == "json",
 	})
-	r.root = node.NewRoot(r.store, r.log, r.terminal, func() {})
+	r.root = node.NewRoot(r.store, r.log, r.terminal)
 	return r, nil
 }
 

@@ -117,7 +117,7 @@ func (tt *testTree) run(root *child.Subtree, made chan<- error) {
 	}
 	terminal := output.NewWriter(1, 2, [2]bool{})
 	defer terminal.Close()
-	r := NewRoot(tt.journal, hclog.NewNullLogger(), terminal, func() {})
+	r := NewRoot(tt.journal, hclog.NewNullLogger(), terminal)
 	r.Introduce(journal.Record{})
 	made <- nil
 	q := tt.Run(r)

@@ -18,13 +18,12 @@ type Root struct {
 	store    *journal.Store
 	log      *narrator
 	terminal *output.Writer
-	ready    func()
 	failure  string // why the boot failed
 }
 
-// NewRoot makes the root's upstream. ready is called once, when the whole tree runs.
-func NewRoot(store *journal.Store, log hclog.Logger, terminal *output.Writer, ready func()) *Root {
-	return &Root{store: store, log: newNarrator(log), terminal: terminal, ready: ready}
+// NewRoot makes the root's upstream.
+func NewRoot(store *journal.Store, log hclog.Logger, terminal *output.Writer) *Root {
+	return &Root{store: store, log: newNarrator(log), terminal: terminal}
 }
 
 // Record puts a record into the journal and the log.
@@ -40,10 +39,7 @@ func (r *Root) Flush() {}
 func (r *Root) Output(b output.Batch) { r.terminal.Output(b) }
 
 // Ready says that the whole tree runs.
-func (r *Root) Ready() {
-	r.Record(r.self(journal.Start))
-	r.ready()
-}
+func (r *Root) Ready() { r.Record(r.self(journal.Start)) }
 
 // Stopping says that the whole tree is being stopped.
 func (r *Root) Stopping() { r.Record(r.self(journal.Stopping)) }
