@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 PREFIX  ?= /usr/local
 export CGO_ENABLED ?= 0
 
-.PHONY: all build demo test unit lint needs fuzz bench torture chaos otp-diff mutants install clean
+.PHONY: all build demo test unit lint needs fuzz bench chaos otp-diff mutants install clean
 
 all: build
 
@@ -45,6 +45,12 @@ mutants: ## breaks the core in many ways, and says which test notices: docs/muta
 
 otp-diff: ## compares the core with OTP's own supervisor (Debian: erlang-nox): docs/otp-diff.md
 	$(GO) run ./internal/otpdiff -n $(or $(N),2000) -seed $(or $(SEED),1)
+
+install: build ## binary, manual and systemd unit: make install PREFIX=/usr DESTDIR=
+	install -Dm755 $(BIN) $(DESTDIR)$(PREFIX)/bin/supervise
+	install -Dm644 docs/supervise.1 $(DESTDIR)$(PREFIX)/share/man/man1/supervise.1
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed 's|/usr/local/|$(PREFIX)/|' configs/systemd/supervise.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/supervise.service
 
 clean:
 	rm -rf bin bench/bin
