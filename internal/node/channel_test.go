@@ -241,6 +241,13 @@ func TestSupervisorsAnswerOTPsWords(t *testing.T) {
 	if _, err := ask[any](tt, "/a", "one", order{To: "/web", Method: "terminate_child", Payload: "api"}); code(err) != ipc.CodeNotPermitted {
 		t.Errorf("a worker that stops another: %v", err)
 	}
+	if _, err := ask[any](tt, "/", "restart_child", "a"); code(err) != "running" {
+		t.Errorf("restart_child, from outside, of one that runs: %v", err)
+	}
+	must[any](tt, "/", "terminate_child", "a")
+	if got := must[tree.Ref](tt, "/", "restart_child", "a"); got != (tree.Ref{ID: "a", Incarnation: 2}) {
+		t.Errorf("restart_child, from outside: %+v", got)
+	}
 	if _, err := ask[any](tt, "/web", "make_coffee", nil); code(err) != ipc.CodeNoMethod {
 		t.Errorf("an unknown method: %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/supertrees/supervise/internal/board"
 	"github.com/supertrees/supervise/ipc"
+	"github.com/supertrees/supervise/tree"
 )
 
 // verb is a method of a supervisor that workers, and clients from outside, may
@@ -13,7 +14,7 @@ type verb struct {
 	method string
 	verb   Verb
 	child  bool // its payload is the id of a child
-	writes bool // it changes something, which a worker may not
+	writes bool // it changes something: only for those who call in at this very node from outside
 }
 
 var verbs = [...]verb{
@@ -23,6 +24,9 @@ var verbs = [...]verb{
 	{"terminate_child", Stop, true, true},
 	{"restart_child", Start, true, true},
 	{"delete_child", Remove, true, true},
+	{"start_child", Add, false, true}, // an instance; its payload is an array of more arguments, or nothing
+	{ipc.VerbSuspend, Suspend, false, true},
+	{ipc.VerbResume, Resume, false, true},
 }
 
 // serveCall answers a call to this supervisor.
@@ -44,11 +48,13 @@ func (n *Node) serveCall(r *board.Request) {
 	n.board.Fail(r.Ticket, ipc.CodeNoMethod, "a supervisor has no method "+r.Message.Method)
 }
 
-// methods are what a supervisor's path answers to, for completion.
+// methods are what a supervisor's path answers to whoever asks, for completion.
 func methods() []string {
-	all := make([]string, len(verbs))
-	for i, v := range verbs {
-		all[i] = v.method
+	var all []string
+	for _, v := range verbs {
+		if !v.writes {
+			all = append(all, v.method)
+		}
 	}
 	return all
 }
@@ -67,13 +73,17 @@ func (n *Node) serveVerb(v *verb, r *board.Request) {
 		n.board.Fail(r.Ticket, ipc.CodeNotPermitted, "")
 		return
 	}
+	if v.verb == Add && len(r.Message.Payload) > 0 && json.Unmarshal(r.Message.Payload, &request.Args) != nil {
+		n.board.Fail(r.Ticket, ipc.CodeBadRequest, "start_child takes an array of arguments, for a simple_one_for_one supervisor")
+		return
+	}
 	ticket := r.Ticket
 	n.serve(request, func(a Answer) {
 		switch {
 		case a.Err != "":
 			n.board.Fail(ticket, a.Err, "")
 		case v.verb == Which:
-			n.board.Reply(ticket, a.Children)
+			n.board.Reply(ticket, append([]tree.ChildInfo{}, a.Children...))
 		case v.verb == Count:
 			n.board.Reply(ticket, a.Counts)
 		case v.verb == Spec:
