@@ -42,6 +42,8 @@ const (
 	// fills, so that no flood of casts keeps it from its work.
 	linkMark = 16 << 20
 	upMark   = 24 << 20
+	// linesMark is how much may wait for the parent before lines wait, too.
+	linesMark = 1 << 20
 )
 
 // Board is the switchboard of one node. Its methods may be called from any

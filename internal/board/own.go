@@ -28,10 +28,17 @@ func (b *Board) Send(p *Port, m ipc.Message) (id uint64) {
 // Up is Send to the parent, and waits while more than 24 MiB wait for it: a
 // record is never lost, and the parent always reads. Where the parent is gone,
 // it does nothing.
-func (b *Board) Up(m ipc.Message) {
+func (b *Board) Up(m ipc.Message) { b.up(m, upMark) }
+
+// UpLines is Up for what children print. It waits while more than 1 MiB waits
+// for the parent: a flood has no need of the room that records are given, and
+// would only make them late.
+func (b *Board) UpLines(m ipc.Message) { b.up(m, linesMark) }
+
+func (b *Board) up(m ipc.Message, mark int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waitUp(upMark)
+	b.waitUp(mark)
 	b.sendOwn(b.parent, &m)
 	b.flush()
 }

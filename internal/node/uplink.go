@@ -60,7 +60,7 @@ func (u *Uplink) Output(b output.Batch) {
 	if err != nil {
 		return
 	}
-	u.cast(methodOutput, ipc.CodecRaw, payload)
+	u.board.UpLines(ipc.Message{Type: ipc.Cast, Codec: ipc.CodecRaw, Method: methodOutput, Payload: payload})
 }
 
 // Ready says that the whole subtree runs.
