@@ -2,6 +2,7 @@ package proc_test
 
 import (
 	"context"
+	"io"
 	"os"
 	"testing"
 
@@ -86,4 +87,61 @@ func BenchmarkCast(b *testing.B) {
 	if _, err := Count.Call(proc.Forever(ctx), Srv, proc.None{}); err != nil {
 		b.Fatal(err)
 	}
+}
+
+// casts is a pipe that brings n casts and then waits for its end.
+type casts struct {
+	frames []byte
+	n      int
+	rest   []byte
+	end    chan struct{}
+}
+
+func (c *casts) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		if c.n == 0 {
+			<-c.end
+			return 0, io.EOF
+		}
+		c.n--
+		c.rest = c.frames
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// BenchmarkReceiveCast is the receiver's part of a cast, without the pipe.
+func BenchmarkReceiveCast(b *testing.B) {
+	m := ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: ipc.VerbHello, Payload: []byte(`{"protocol":[1],"path":"/b","addr":"@1.2","window":1024}`)}
+	hello, err := m.Frame(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	m = ipc.Message{Type: ipc.Cast, Codec: ipc.CodecRaw, Method: "note", Payload: make([]byte, 64)}
+	note, err := m.Frame(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	from := &casts{rest: hello.Append(nil), n: b.N/100 + 1, end: make(chan struct{})}
+	for range 100 {
+		from.frames = note.Append(from.frames)
+	}
+	done, n := make(chan struct{}), from.n*100
+	b.ReportAllocs()
+	b.ResetTimer()
+	_, err = proc.AttachOver(from, discard{}, func(s *proc.Server) error {
+		NoteRaw.Handle(s, func(context.Context, proc.Raw) error {
+			if n--; n == 0 {
+				close(done)
+			}
+			return nil
+		})
+		return nil
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	<-done
+	close(from.end)
 }
