@@ -73,7 +73,7 @@ class GoLimit(System):
 class Supervise(System):
     """This project's own binary, by its path: Debian's daemontools has another supervise."""
 
-    threads = "1"
+    threads = str(min(2, os.cpu_count()))  # internal/child/settle.go
     needs = os.environ.get("SUPERVISE_BIN", os.path.dirname(HERE) + "/bin/supervise")
 
     def __init__(self, name, level="basic", nodes=0):

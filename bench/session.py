@@ -52,7 +52,7 @@ class Session:
 
     def spawn(self, argv):
         process = subprocess.Popen(argv, cwd=self.dir, env={**os.environ, **self.system.env}, stdin=subprocess.DEVNULL,
-                                   stdout=self.output, stderr=self.output)
+                                   stdout=self.output, stderr=self.output, preexec_fn=machine.leave_harness)
         self.running.append(process)  # or Python would warn that it is forgotten
         return process.pid
 
