@@ -32,6 +32,7 @@ bench: build ## ratios against the limits of the machine and against peers; SETS
 	./bench/needs
 	./bench/build.sh
 	python3 bench/bench.py --rounds $(or $(ROUNDS),3) $(if $(SYSTEMS),--systems "$(SYSTEMS)") $(SETS)
+	$(if $(SETS)$(SYSTEMS),,$(GO) run ./bench/ipc)
 
 chaos: ## random trees under random signals: make chaos SEED=7 ROUNDS=20
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 60m -run TestChaos ./internal/chaos

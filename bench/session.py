@@ -123,10 +123,16 @@ class Session:
         end = time.monotonic() + 3 + samples * 0.07
         while (sent < samples or pending) and time.monotonic() < end:
             i = ids[turn % len(ids)]
-            if sent < samples and time.monotonic() >= due and i not in pending and now() - self.records.current[i][0] > OLD_ENOUGH * 1e9:
+            born, pid = self.records.current[i]
+            if sent < samples and time.monotonic() >= due and i not in pending and now() - born > OLD_ENOUGH * 1e9:
+                turn += 1
                 pending[i] = now()
-                os.kill(self.host(self.records.current[i][1]), signal.SIGKILL)
-                sent, turn = sent + 1, turn + 1
+                try:
+                    os.kill(self.host(pid), signal.SIGKILL)
+                except ProcessLookupError:  # it is on its way out already
+                    del pending[i]
+                    continue
+                sent += 1
                 due = time.monotonic() + gap * (0.5 + random.random())
             time.sleep(0.002)
             reap()
