@@ -30,7 +30,7 @@ const (
 	floodSize   = 8 << 10  // the same of a link that sends small frames without end, so that its siblings need not wait long
 	smallFrame  = 1 << 10  // what is small, in bytes
 	readyAtOnce = 64       // links served before the kernel is asked again
-	lastReads   = 64       // reads of a link whose process has ended: a descendant may hold it open and go on writing
+	lastReads   = 128      // reads of a link whose process has ended: a descendant may hold it open and go on writing
 	writeEarly  = 64 << 10 // queued for a link, it is written before the turn is over
 
 	// newsMark is how much news may wait for the node before its child nodes
@@ -216,6 +216,8 @@ func (b *Board) serve(event unix.EpollEvent) bool {
 	p := b.ports[event.Fd]
 	switch {
 	case p == nil:
+	case event.Pad == sideWrite && event.Events&unix.EPOLLERR != 0:
+		b.unread(p)
 	case event.Pad == sideWrite:
 		p.full = false
 		b.write(p)
@@ -299,6 +301,15 @@ func (b *Board) broken(p *Port, bad *ipc.Malformed) {
 	b.ended(p, Ended{From: p, Why: bad.Error(), Head: bad.Head})
 }
 
+// unread ends the writing to a link whose other end reads no more.
+func (b *Board) unread(p *Port) {
+	if p.w < 0 {
+		return
+	}
+	b.closeWrite(p)
+	b.post(Ended{From: p, Why: "it does not read its channel any more"})
+}
+
 // ended takes nothing more from a link. What waits for the parent is answered
 // now; for a child that is done at its death, when its reason is known.
 func (b *Board) ended(p *Port, why Ended) {
@@ -310,7 +321,7 @@ func (b *Board) ended(p *Port, why Ended) {
 }
 
 // hold stops reading from child nodes while too much of what they tell waits
-// to be handled here or above, and goes on when half of it is gone. The root
+// to be handled here or above, and goes on when there is room again. The root
 // waits for nobody, so that it always goes on; the way down is always read.
 func (b *Board) hold() {
 	up := 0
@@ -319,7 +330,7 @@ func (b *Board) hold() {
 	}
 	full := b.newsSize > newsMark || up > upMark
 	if b.held && !full {
-		full = b.newsSize > newsMark/2 || up > upMark/2
+		full = b.newsSize > newsMark/2 || up > (linkMark+upMark)/2 // more than a flood alone can fill
 	}
 	if full == b.held {
 		return

@@ -245,6 +245,15 @@ func TestACallThatIsGivenUpIsCancelled(t *testing.T) {
 	}
 }
 
+func TestAPeerThatReadsNoMoreIsNoticedAtOnce(t *testing.T) {
+	b := newRoot(t)
+	p := hire(t, b, "/a")
+	p.r.Close()
+	if e := news[Ended](t, b); e.From != p.port {
+		t.Errorf("the news is %+v", e)
+	}
+}
+
 func TestGarbageEndsALink(t *testing.T) {
 	b := newRoot(t)
 	p := hire(t, b, "/a")

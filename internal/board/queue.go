@@ -148,8 +148,7 @@ func (b *Board) send(p *Port) {
 	case err == unix.EAGAIN:
 		n = 0
 	case err != nil:
-		b.closeWrite(p)
-		b.post(Ended{From: p, Why: "it does not read its channel any more"})
+		b.unread(p)
 		return
 	}
 	p.out.off += n

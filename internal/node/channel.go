@@ -37,6 +37,7 @@ type said struct {
 	exiting  ipc.Exiting
 	status   string        // the text that waits to be told
 	statusAt time.Duration // when the last one was
+	parted   bool          // one of the pipes has ended
 	fault    string        // why this node ends it: its reason is abnormal then
 }
 
@@ -162,6 +163,10 @@ func (n *Node) unheard(l *life, e *board.Ended) {
 		n.sent(l, n.engine.Kill(now(), l.ref))
 		return
 	}
+	if l.said.parted {
+		return
+	}
+	l.said.parted = true
 	why := e.Why
 	if why == "" {
 		why = "it closed its channel"

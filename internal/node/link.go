@@ -92,7 +92,9 @@ func (n *Node) heed(news board.News) {
 		}
 	case board.Ended:
 		if news.From == n.board.Parent() {
-			n.ParentGone()
+			if !n.orphaned { // it is told of each of the two pipes
+				n.ParentGone()
+			}
 		} else if l := lifeAt(news.From); l != nil {
 			n.unheard(l, &news)
 		}

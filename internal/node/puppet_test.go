@@ -66,7 +66,6 @@ func play(role string) int {
 		return 1
 	case "closes":
 		p.cast(ipc.VerbReady, nil)
-		in.Close()
 		out.Close()
 		select {}
 	}
