@@ -133,7 +133,7 @@ func TestTheDemoTellsItsStory(t *testing.T) {
 		"worker ended with status 1: abnormal: path=/crasher",
 		"gives up: to restart trouble would be more than 1 restart in 5 s",
 		"worker ended with status 0: normal: path=/story",
-		"the whole tree ended with status 0: shutdown, its significant child story ended",
+		"the whole tree has ended, with status 0: its significant child story ended",
 	} {
 		if !strings.Contains(explained, line) {
 			t.Errorf("the log does not say %q:\n%s", line, explained)

@@ -32,6 +32,9 @@ func (t *narrator) tell(r *journal.Record) {
 		delete(t.ordered, r.Path)
 		delete(t.ending, r.Path)
 	case journal.Stopping, journal.Kill:
+		if r.Event == journal.Kill && !t.ordered[r.Path] {
+			text = "killing it at once"
+		}
 		t.ordered[r.Path] = true
 		if r.Path == "/" {
 			level = hclog.Debug // whoever gave the order has told of it
@@ -84,7 +87,7 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 	case journal.Stopping:
 		return "asked to stop", hclog.Info
 	case journal.Kill:
-		return "killing it: its shutdown time is over, or it has none", hclog.Warn
+		return "killing it: its shutdown time is over", hclog.Warn
 	case journal.Stuck:
 		return fmt.Sprintf("stuck: killed, and still there are the processes %v; it is not started again before they are gone", r.Pids), hclog.Error
 	case journal.Down:
@@ -111,19 +114,17 @@ func exitSentence(r *journal.Record, ordered bool) (string, hclog.Level) {
 	case r.Status != nil:
 		how += fmt.Sprintf(" with status %d", *r.Status)
 	}
-	subject, level, bad := r.Kind, hclog.Info, hclog.Warn
-	if r.Path == "/" {
-		subject, bad = "the whole tree", hclog.Error
-	}
-	text := subject + " " + how
+	text, level := r.Kind+" "+how, hclog.Info
 	switch {
+	case r.Path == "/":
+		return endSentence(r)
 	case ordered && r.Reason == "shutdown":
-		text = subject + " has stopped as asked: " + how
+		text = r.Kind + " has stopped as asked: " + how
 	case ordered && r.Reason == "killed":
 		text += ", as it had to be killed"
 	case r.Reason == "abnormal" || r.Reason == "killed":
 		text += ": " + r.Reason
-		level = bad
+		level = hclog.Warn
 	default:
 		text += ": " + r.Reason
 	}
@@ -134,6 +135,15 @@ func exitSentence(r *journal.Record, ordered bool) (string, hclog.Level) {
 		text += fmt.Sprintf("; it left the processes %v, which were ended", r.Pids)
 	}
 	return text, level
+}
+
+// endSentence is the last one: how the whole tree ended, and why.
+func endSentence(r *journal.Record) (string, hclog.Level) {
+	status, level := 0, hclog.Info
+	if r.Status != nil && *r.Status != 0 {
+		status, level = *r.Status, hclog.Error
+	}
+	return fmt.Sprintf("the whole tree has ended, with status %d: %s", status, r.Message), level
 }
 
 // giveUpSentence says what an escalation is, where it happens.

@@ -81,16 +81,22 @@ func (r *Root) verdict(q tree.Quit, significant int) (int, string) {
 	return 0, "as ordered"
 }
 
-// innermost takes OTP's words for a nested start error off its cause:
+// innermost puts a path for OTP's words of a nested start error, which are
 // failed_to_start_child:ID: once for each supervisor that it came through.
 func innermost(failure string) string {
+	path := ""
 	for {
 		rest, nested := strings.CutPrefix(failure, "failed_to_start_child:")
 		if !nested {
-			return failure
+			break
 		}
-		_, failure, _ = strings.Cut(rest, ":")
+		id, cause, _ := strings.Cut(rest, ":")
+		path, failure = path+"/"+id, cause
 	}
+	if path == "" || strings.Contains(failure, path) {
+		return failure
+	}
+	return path + ": " + failure
 }
 
 // self is a record about the root's own process.
