@@ -67,6 +67,27 @@ func TestEveryExampleBootsAndEnds(t *testing.T) {
 	}
 }
 
+// Every mistake of a file at once, each with its place, and nothing is started.
+func TestAWrongFileIsRefusedAndNothingStarts(t *testing.T) {
+	t.Parallel()
+	dir := examples(t)
+	files, err := filepath.Glob(filepath.Join(dir, "bad", "*.toml"))
+	if err != nil || len(files) < 60 {
+		t.Fatalf("there are %d bad files, %v", len(files), err)
+	}
+	for _, file := range files {
+		golden, err := os.ReadFile(strings.TrimSuffix(file, ".toml") + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := launchFile(t, filepath.Dir(file), filepath.Base(file))
+		r.endsWith(78)
+		if said := r.stderr.String(); said != string(golden) || r.stdout.String() != "" {
+			t.Errorf("%s: it prints %q and says\n%s\nwant\n%s", filepath.Base(file), r.stdout, said, golden)
+		}
+	}
+}
+
 func oneForOne(_ *testing.T, r *running) {
 	left := r.node("/left").Pid
 	r.does(0, "signal", "/crashing", "KILL")

@@ -74,6 +74,7 @@ func withProgram(tests func() int) (status int, err error) {
 	for _, err := range []error{
 		os.Mkdir(races, 0o777), os.Chmod(races, 0o777),
 		os.Setenv(envProgram, binary), os.Setenv(envSelf, self),
+		os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin"), // where Debian has its servers
 		os.Setenv("GORACE", "atexit_sleep_ms=0 log_path="+filepath.Join(races, raceLogStem)),
 	} {
 		if err != nil {
@@ -114,11 +115,14 @@ func root(t *testing.T) {
 	t.Skipf("NOT RUN: %s needs root, and this is uid %d", t.Name(), os.Geteuid())
 }
 
-// needs is like root for a program.
+// needs is like root for programs; in CI, where they are installed, it fails.
 func needs(t *testing.T, programs ...string) {
 	t.Helper()
 	for _, p := range programs {
 		if _, err := exec.LookPath(p); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s needs %s, which `make needs` should have installed: %v", t.Name(), p, err)
+			}
 			t.Skipf("NOT RUN: %s needs %s, which `make needs` installs: %v", t.Name(), p, err)
 		}
 	}

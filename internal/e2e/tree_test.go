@@ -54,7 +54,7 @@ func with(env ...string) prepare {
 // environment is what every process of a test is given.
 func environment(dir, mark string) []string {
 	env := []string{
-		"PATH=" + os.Getenv("PATH") + ":/usr/sbin:/sbin", "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "NO_COLOR=1",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "XDG_RUNTIME_DIR=" + dir, "NO_COLOR=1",
 		envMark + "=" + mark, envSelf + "=" + os.Getenv(envSelf), envProgram + "=" + program(),
 	}
 	if races := os.Getenv("GORACE"); races != "" {
