@@ -80,3 +80,17 @@ func typed(t *testing.T, dir, block string, prints ...string) {
 		t.Errorf("the processes %v are left", left)
 	}
 }
+
+// Every file that the README points to is there.
+func TestTheReadmesLinksLeadSomewhere(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`\]\(([^)#:]+)\)`).FindAllStringSubmatch(string(text), -1) {
+		if _, err := os.Stat(filepath.Join("../..", m[1])); err != nil {
+			t.Errorf("the README points to %s: %v", m[1], err)
+		}
+	}
+}
