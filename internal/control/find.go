@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -69,8 +68,7 @@ func Find(flag, config string, getenv func(string) string) (string, error) {
 	for _, dir := range directories(getenv) {
 		sockets, _ := filepath.Glob(filepath.Join(dir, "*.sock")) // the pattern is good
 		for _, path := range sockets {
-			if conn, err := net.Dial("unix", path); err == nil {
-				conn.Close()
+			if answers(path) {
 				live = append(live, path)
 			}
 		}

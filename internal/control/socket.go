@@ -69,8 +69,7 @@ func clear(path string) error {
 	case info.Mode().Type() != os.ModeSocket:
 		return fmt.Errorf("making the control socket %s: something else is there, and it is no socket", path)
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
-		conn.Close()
+	if answers(path) {
 		return fmt.Errorf("making the control socket %s: %w", path, ErrRuns)
 	}
 	if err := os.Remove(path); err != nil {
@@ -121,4 +120,14 @@ func cause(err error) error {
 		return number
 	}
 	return err
+}
+
+// answers says whether somebody listens at a path: also if so many ask there at
+// this moment that we are not let in.
+func answers(path string) bool {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		conn.Close()
+	}
+	return err == nil || errors.Is(err, unix.EAGAIN)
 }
