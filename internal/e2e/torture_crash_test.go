@@ -41,6 +41,7 @@ const twoTeams = `
 	command = "exec sleep 1000"`
 
 func TestAKilledSupervisorComesBackWholeAndItsSiblingsStay(t *testing.T) {
+	t.Parallel()
 	needs(t, "setsid")
 	for _, level := range levels(t) {
 		t.Run(level, func(t *testing.T) {
@@ -76,6 +77,7 @@ func TestAKilledSupervisorComesBackWholeAndItsSiblingsStay(t *testing.T) {
 }
 
 func TestAKilledRootOrSentinelLeavesNothing(t *testing.T) {
+	t.Parallel()
 	needs(t, "setsid")
 	for _, level := range levels(t) {
 		for _, who := range []string{"root", "sentinel"} {
@@ -111,6 +113,7 @@ func TestAKilledRootOrSentinelLeavesNothing(t *testing.T) {
 // the rest of the tree goes on, and when it goes on too, nobody is restarted
 // because of it.
 func TestAStoppedSupervisorRestartsNobody(t *testing.T) {
+	t.Parallel()
 	r := boot(t, fmt.Sprintf(twoTeams, "basic"))
 	team := r.node("/team").Pid
 	a, b := r.node("/team/a").Pid, r.node("/team/inner/b").Pid
@@ -135,8 +138,9 @@ func TestAStoppedSupervisorRestartsNobody(t *testing.T) {
 // What one life costs is given back: descriptors, threads and memory are flat
 // over many. TORTURE=1 makes it a hundred thousand.
 func TestManyRestartsCostNothing(t *testing.T) {
+	t.Parallel()
 	lives := 2000
-	if os.Getenv("TORTURE") != "" {
+	if long() {
 		lives = 100_000
 	}
 	r := boot(t, `
@@ -152,13 +156,19 @@ func TestManyRestartsCostNothing(t *testing.T) {
 	root := rootOf(r)
 	r.awaitLife("/w", uint64(lives/4))
 	before := cost(t, root)
-	r.awaitLife("/w", uint64(lives))
+	for life := lives / 2; life <= lives; life += lives / 20 {
+		r.awaitLife("/w", uint64(life))
+	}
 	after := cost(t, root)
 	if after.fds > before.fds+4 || after.threads > before.threads+2 {
 		t.Errorf("over %d restarts: %d → %d descriptors, %d → %d threads", lives, before.fds, after.fds, before.threads, after.threads)
 	}
 	if !raceEnabled && after.kib > before.kib+8<<10 {
 		t.Errorf("over %d restarts the root grew from %d to %d KiB", lives, before.kib, after.kib)
+	}
+	r.does(0, "stop", "/w")
+	if n := len(marked(r.mark)); n != 3 {
+		t.Errorf("%d processes are there, of the sentinel, the root and one worker", n)
 	}
 	if n := r.node("/steady"); n.Incarnation != 1 {
 		t.Errorf("the steady sibling is incarnation %d", n.Incarnation)
@@ -220,6 +230,7 @@ func TestAThousandChildrenCostAtMostThreeDescriptorsEach(t *testing.T) {
 
 // A storm: fifty children are killed at once, and each is back, once.
 func TestAStormOfDeaths(t *testing.T) {
+	t.Parallel()
 	r := boot(t, "[defaults]\nbackoff = { kind = \"constant\", min = \"1ms\" }\n"+sleeping(50))
 	for i := range 50 {
 		syscall.Kill(r.await(fmt.Sprintf("/w%d", i), journal.Start, 1).Pid, syscall.SIGKILL)
@@ -296,6 +307,7 @@ func sleeping(n int) string {
 
 // The same with a full pids limit: a process that cannot be made is made later.
 func TestAFullPidsLimit(t *testing.T) {
+	t.Parallel()
 	root(t)
 	group := filepath.Join(pidsController(t), "e2e-"+filepath.Base(scratch(t)))
 	if err := os.Mkdir(group, 0o755); err != nil {

@@ -151,8 +151,8 @@ command = "exec sleep 1000"
 	r.stdout.says(t, "/gate | closed\n")
 	r.follow()
 	r.open()
+	r.await("/", journal.Exit)
 	r.endsWith(1)
-	<-r.events.ended
 	if n := len(r.told("/dbs/db", journal.Spawn)); n > 6 {
 		t.Errorf("/dbs/db was started %d times; three in each of two lives are allowed", n)
 	}

@@ -71,6 +71,7 @@ func (r *running) post(route string) int {
 }
 
 func TestStoppedMeansThatNothingIsLeft(t *testing.T) {
+	t.Parallel()
 	needs(t, "setsid")
 	for _, level := range levels(t) {
 		for name, command := range map[string]string{
@@ -97,6 +98,7 @@ func TestStoppedMeansThatNothingIsLeft(t *testing.T) {
 }
 
 func TestWhatACrashLeftIsGoneBeforeTheNextLife(t *testing.T) {
+	t.Parallel()
 	needs(t, "setsid")
 	for _, level := range levels(t) {
 		t.Run(level, func(t *testing.T) {
@@ -140,6 +142,7 @@ func incarnation(pid string) uint64 {
 }
 
 func TestAHundredRestartsAtOnceNeverGiveTwoCopies(t *testing.T) {
+	t.Parallel()
 	r := boot(t, `
 		[[child]]
 		name = "w"
@@ -187,6 +190,7 @@ func TestAHundredRestartsAtOnceNeverGiveTwoCopies(t *testing.T) {
 // A stop that comes at the moment of a natural end: whichever is first, there
 // is no start after the stop.
 func TestAStopRacesANaturalEndAThousandTimes(t *testing.T) {
+	t.Parallel()
 	r := boot(t, `
 		intensity = "infinity"
 		[[child]]
@@ -212,6 +216,7 @@ func TestAStopRacesANaturalEndAThousandTimes(t *testing.T) {
 }
 
 func TestTenLevelsStopInReverse(t *testing.T) {
+	t.Parallel()
 	var toml strings.Builder
 	var path, prefix string
 	for level := range 10 {
@@ -229,7 +234,9 @@ func TestTenLevelsStopInReverse(t *testing.T) {
 	if n := r.node(path + "/w4"); n.State != journal.StateRunning {
 		t.Fatalf("the deepest worker is %v", n.State)
 	}
+	r.follow()
 	r.signal(syscall.SIGTERM)
+	r.await("/", journal.Exit)
 	r.endsWith(0)
 	var exits []string
 	for line := range strings.Lines(r.events.said.String()) {
@@ -245,6 +252,7 @@ func TestTenLevelsStopInReverse(t *testing.T) {
 // A command that makes itself a daemon ends at once with success: it is started
 // again with growing pauses, and what it leaves does not pile up.
 func TestADaemonDoesNotPileUp(t *testing.T) {
+	t.Parallel()
 	needs(t, "setsid")
 	r := boot(t, `
 		[[child]]
@@ -261,6 +269,7 @@ func TestADaemonDoesNotPileUp(t *testing.T) {
 // A binary that is overwritten while it is started cannot be executed for a
 // moment; that passes, and is tried again.
 func TestABinaryThatIsBeingWritten(t *testing.T) {
+	t.Parallel()
 	sleep, err := exec.LookPath("sleep")
 	if err != nil {
 		t.Fatal(err)
@@ -274,8 +283,12 @@ func TestABinaryThatIsBeingWritten(t *testing.T) {
 	if err := os.WriteFile(binary, code, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	times := 10
+	if long() {
+		times = 200
+	}
 	r := boot(t, fmt.Sprintf("[[child]]\nname = \"w\"\ncommand = [%q, \"1000\"]\nbackoff = { kind = \"constant\", min = \"5ms\" }\n", binary))
-	for range 10 {
+	for range times {
 		now := r.node("/w")
 		writing, err := os.OpenFile(dir+"/new", os.O_CREATE|os.O_WRONLY, 0o755)
 		if err != nil {
