@@ -187,3 +187,36 @@ func TestThousandsOfWorkersUnderTenSupervisors(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)
 }
+
+// Every start has the whole of its time to become ready: what earlier starts
+// took is not counted, and a slow one that is in time is up.
+func TestEveryStartHasItsWholeTimeToBeReady(t *testing.T) {
+	t.Parallel()
+	r := boot(t, `
+[[child]]
+name = "w"
+command = '''
+case $SUPERVISE_INCARNATION in
+  1) ;;
+  2|3|4) exec sleep 1000 ;;
+  *) sleep 0.2 ;;
+esac
+echo ready; exec sleep 1000'''
+ready = { log = "^ready$" }
+start_timeout = "1s"
+backoff = { kind = "constant", min = "1ms" }
+`)
+	syscall.Kill(r.await("/w", journal.Start, 1).Pid, syscall.SIGKILL)
+	r.await("/w", journal.Start, 5)
+	spawns, failed := r.told("/w", journal.Spawn), r.told("/w", journal.Failed)
+	if len(failed) != 3 {
+		t.Fatalf("%d starts failed, want 3: %v", len(failed), failed)
+	}
+	for i, f := range failed {
+		if took := f.Time.Sub(spawns[i+1].Time).Seconds(); took < 0.99 {
+			t.Errorf("start %d was given up after %v s", f.Incarnation, took)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
