@@ -37,7 +37,7 @@ command = "exec $E2E_PLAY play stubborn"
 }
 
 // A supervisor is stopped while one of its children is being restarted and
-// still has its time to end: there is no next life.
+// still takes its time to end: there is no next life.
 func TestASupervisorIsStoppedInTheMiddleOfARestart(t *testing.T) {
 	t.Parallel()
 	r := boot(t, `
@@ -45,14 +45,18 @@ func TestASupervisorIsStoppedInTheMiddleOfARestart(t *testing.T) {
 name = "team"
   [[child.child]]
   name = "w"
-  command = "exec $E2E_PLAY play stubborn"
-  shutdown = "300ms"
+  command = "trap '' TERM; echo deaf; until [ -e go ]; do sleep 0.05; done"
+  shutdown = "infinity"
 `)
-	r.stdout.says(t, "nothing stops me")
+	r.stdout.says(t, "/team/w | deaf")
 	r.follow()
 	r.does(0, "restart", "-no-wait", "/team/w")
 	r.await("/team/w", journal.Stopping)
-	r.does(0, "stop", "/team")
+	r.does(0, "stop", "-no-wait", "/team")
+	r.await("/team", journal.Stopping)
+	r.ask("signal", "/team/w", "CONT").Run() // whatever the answer, it comes behind the order to stop
+	r.write("go", "")
+	r.await("/team", journal.Down)
 	r.gone("/team/w")
 	r.signal(syscall.SIGTERM)
 	r.await("/", journal.Exit)
