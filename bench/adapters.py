@@ -39,8 +39,8 @@ class System:
     def command(self, d, n):
         raise NotImplementedError
 
-    def stop(self, session):
-        os.kill(session.pid, signal.SIGTERM)
+    def stop(self, trial):
+        os.kill(trial.pid, signal.SIGTERM)
 
     def pids(self):
         """The supervisor's processes; none: whatever is below us and no child."""
@@ -116,8 +116,8 @@ class Runit(ServiceDirectories):
         os.utime(d + "/services", (1e9, 1e9))  # runsvdir sleeps a second over a directory that has just changed
         return ["runsvdir", d + "/services"]
 
-    def stop(self, session):
-        os.kill(session.pid, signal.SIGHUP)
+    def stop(self, trial):
+        os.kill(trial.pid, signal.SIGHUP)
 
 
 class S6(ServiceDirectories):
@@ -137,10 +137,10 @@ class Daemontools(ServiceDirectories):
     def command(self, d, n):
         return ["svscan", d + "/services"]
 
-    def stop(self, session):
-        os.kill(session.pid, signal.SIGTERM)
-        services = session.dir + "/services/"
-        session.spawn(["svc", "-dx"] + [services + s for s in os.listdir(services)])
+    def stop(self, trial):
+        os.kill(trial.pid, signal.SIGTERM)
+        services = trial.dir + "/services/"
+        trial.spawn(["svc", "-dx"] + [services + s for s in os.listdir(services)])
 
 
 class Supervisord(System):
@@ -212,8 +212,8 @@ class Monit(System):
     def command(self, d, n):
         return ["monit", "-I", "-c", d + "/monitrc"]
 
-    def stop(self, session):
-        session.spawn(["monit", "-c", session.dir + "/monitrc", "stop", "all"])
+    def stop(self, trial):
+        trial.spawn(["monit", "-c", trial.dir + "/monitrc", "stop", "all"])
 
 
 class Systemd(System):
@@ -245,8 +245,8 @@ class Systemd(System):
     def pids(self):
         return [p for p in machine.descendants() if machine.read(f"/proc/{p}/comm").strip() == "systemd"]
 
-    def stop(self, session):
-        session.spawn(["nsenter", "-t", str(self.pids()[0]), "-m", "-p", "systemctl", "stop", "bench.target"])
+    def stop(self, trial):
+        trial.spawn(["nsenter", "-t", str(self.pids()[0]), "-m", "-p", "systemctl", "stop", "bench.target"])
 
     def clean(self):
         for top, _, _ in os.walk(self.cgroup, topdown=False):

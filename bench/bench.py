@@ -21,7 +21,7 @@ import machine
 import report
 from adapters import systems
 from machine import CHILD, CHILD_CRASH, HERE, SHM
-from session import Session
+from trial import Trial
 
 LIMITS = ["C limit", "Go limit", "Go limit, protected", "Go limit, protected, one thread"]
 OURS = ["supervise", "supervise, cgroup", "supervise, 4 nodes"]
@@ -46,20 +46,20 @@ SETS = {
 
 def measure(records, system, s, options):
     result = {}
-    with Session(records, system, s.n, s.workload) as session:
+    with Trial(records, system, s.n, s.workload) as trial:
         if "crash" in s.measures:
-            return session.crash_loop(options.seconds)
-        result.update(session.start())
+            return trial.crash_loop(options.seconds)
+        result.update(trial.start())
         if "size" in s.measures:
-            result.update(session.size())
+            result.update(trial.size())
         if "idle" in s.measures:
-            result.update(session.idle(options.seconds))
+            result.update(trial.idle(options.seconds))
         if "restart" in s.measures:
-            result.update(session.restart(options.samples))
+            result.update(trial.restart(options.samples))
         if "mass" in s.measures:
-            result.update(session.mass())
+            result.update(trial.mass())
         if "stop" in s.measures:
-            result.update(session.stop())
+            result.update(trial.stop())
     return result
 
 
@@ -91,9 +91,9 @@ def arguments():
     p.add_argument("sets", nargs="*", metavar="SET", help="of " + ", ".join(SETS) + "; all of them")
     p.add_argument("--rounds", type=int, default=3, help="how often all of it, interleaved (3)")
     p.add_argument("--systems", help="only these, with ; between the names")
-    p.add_argument("--samples", type=int, default=100, help="kills in a restart session (100)")
-    p.add_argument("--seconds", type=float, default=3, help="length of an idle or a crash-loop session (3)")
-    p.add_argument("--out", default=HERE + "/results/run.jsonl", help="where one line a session is added")
+    p.add_argument("--samples", type=int, default=100, help="kills in a restart trial (100)")
+    p.add_argument("--seconds", type=float, default=3, help="length of an idle or a crash-loop trial (3)")
+    p.add_argument("--out", default=HERE + "/results/run.jsonl", help="where one line a trial is added")
     p.add_argument("--list", action="store_true")
     p.add_argument("--report", action="store_true", help="the arguments are files")
     options = p.parse_args()
@@ -118,7 +118,7 @@ def main():
         results = [json.loads(line) for file in options.sets for line in open(file)]
         print(report.tables(results, systems()))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the session kills what it started
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the trial kills what it started
     machine.become_harness()
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -16,7 +16,7 @@ OLD_ENOUGH = 1.6
 now = time.monotonic_ns
 
 
-class Session:
+class Trial:
     def __init__(self, records, system, n, workload=CHILD):
         self.records, self.system, self.n = records, system, n
         self.dir = SHM + "/run"
@@ -32,7 +32,7 @@ class Session:
         return self
 
     def __exit__(self, *_):
-        """No process of the session survives it."""
+        """No process of the trial survives it."""
         for _ in range(500):
             left = descendants()
             if not left:
@@ -129,7 +129,7 @@ class Session:
                 pending[i] = now()
                 try:
                     os.kill(self.host(pid), signal.SIGKILL)
-                except ProcessLookupError:  # it is on its way out already
+                except (ProcessLookupError, KeyError):  # it is on its way out already
                     del pending[i]
                     continue
                 sent += 1
