@@ -160,7 +160,8 @@ func TestManyRestartsCostNothing(t *testing.T) {
 		r.awaitLife("/w", uint64(life))
 	}
 	after := cost(t, root)
-	if after.fds > before.fds+4 || after.threads > before.threads+2 {
+	// A life that is being made or buried holds a few; one a life would be a thousand.
+	if after.fds > before.fds+32 || after.threads > before.threads+2 {
 		t.Errorf("over %d restarts: %d → %d descriptors, %d → %d threads", lives, before.fds, after.fds, before.threads, after.threads)
 	}
 	if !raceEnabled && after.kib > before.kib+8<<10 {
