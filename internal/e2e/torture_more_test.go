@@ -5,6 +5,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/supertrees/supervise/internal/journal"
 )
@@ -90,7 +91,7 @@ func TestASupervisorThatForksIsKilled(t *testing.T) {
 	t.Parallel()
 	var crowd strings.Builder
 	for i := range 5 {
-		fmt.Fprintf(&crowd, "[[child.child]]\nname = \"w%d\"\ncommand = \"(sleep 1000 &); exit 1\"\nbackoff = { kind = \"none\" }\n", i)
+		fmt.Fprintf(&crowd, "[[child.child]]\nname = \"w%d\"\ncommand = \"(sleep 1000 &); exit 1\"\nbackoff = { kind = \"constant\", min = \"1ms\" }\n", i)
 	}
 	rounds := uint64(10)
 	if long() {
@@ -105,20 +106,34 @@ intensity = "infinity"
 backoff = { kind = "constant", min = "1ms" }
 `, level)+crowd.String())
 		for life := uint64(1); life <= rounds; life++ {
-			team := r.await("/team", journal.Start, life)
-			before := r.node("/team/w0").Incarnation // it goes on meanwhile
-			syscall.Kill(team.Pid, syscall.SIGKILL)
-			r.await("/team", journal.Spawn, life+1)
-			for i := range 5 {
-				for _, pid := range r.of(fmt.Sprintf("/team/w%d", i)) {
-					if of := incarnation(pid); i == 0 && of != 0 && of < before {
-						t.Errorf("process %s of life %d of /team/w%d outlived its supervisor", pid, of, i)
-					}
+			before := map[string]uint64{} // the lives that must be over
+			for _, pid := range marked(r.mark) {
+				before[pid] = incarnation(pid)
+			}
+			syscall.Kill(r.node("/team").Pid, syscall.SIGKILL)
+			r.reaches("/team", life+1)
+			for pid, of := range before {
+				if of != 0 && incarnation(pid) == of {
+					t.Errorf("process %s of an earlier life, %d, is alive beside life %d of /team", pid, of, life+1)
 				}
 			}
 		}
 		r.signal(syscall.SIGTERM)
 		r.endsWith(0)
+	}
+}
+
+// reaches waits until a path runs in that life. It asks again and again, where
+// more happens than a reader of events can follow.
+func (r *running) reaches(path string, life uint64) {
+	r.t.Helper()
+	for end := time.Now().Add(patience); ; {
+		switch n := r.node(path); {
+		case n.State == journal.StateRunning && n.Incarnation >= life:
+			return
+		case time.Now().After(end):
+			r.t.Fatalf("waiting for life %d of %s: it is %+v", life, path, n.Node)
+		}
 	}
 }
 

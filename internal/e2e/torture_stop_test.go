@@ -197,12 +197,12 @@ func TestAStopRacesANaturalEndAThousandTimes(t *testing.T) {
 		name = "w"
 		command = "exec true"
 		backoff = { kind = "none" }`)
-	for range 1000 {
+	for i := range 1000 {
 		if status := r.post("stop/w"); status != http.StatusOK {
 			t.Fatalf("stop answered %d", status)
 		}
-		if n := len(r.of("/w")); n > 0 {
-			t.Errorf("%d processes after the stop", n)
+		if i%10 == 0 || long() { // a look at all of /proc takes longer than the rest
+			r.gone("/w")
 		}
 		r.post("start/w")
 	}
