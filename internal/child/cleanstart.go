@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -21,7 +22,8 @@ import (
 // default again; the ignored ones are returned, so that this process can go on
 // to ignore them in fact. A blocked one cannot be helped in place: the runtime
 // gives every child the mask that it was started with. So the mask is emptied
-// and the binary runs itself again, once, under the same pid.
+// and the binary runs itself again, once, under the same pid; as it does where
+// this process has more processors than it needs.
 func cleanStart() (ignored []syscall.Signal, err error) {
 	runtime.LockOSThread() // the mask is the thread's
 	defer runtime.UnlockOSThread()
@@ -29,9 +31,16 @@ func cleanStart() (ignored []syscall.Signal, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("unblocking signals: %w", err)
 	}
-	if blocked {
-		err := syscall.Exec("/proc/self/exe", os.Args, os.Environ())
-		return nil, fmt.Errorf("running this binary again with an empty signal mask: %w", err)
+	_, again := os.LookupEnv(envWorkers)
+	if again {
+		nameAs(os.Args[0])
+	}
+	if blocked || !again && runtime.GOMAXPROCS(0) > nodeProcessors {
+		env := overlay(os.Environ(), withProcessors(nodeProcessors, startedWith()))
+		err := syscall.Exec("/proc/self/exe", os.Args, env)
+		if blocked {
+			return nil, fmt.Errorf("running this binary again with an empty signal mask: %w", err)
+		}
 	}
 	for _, sig := range ignoredSignals() {
 		ignored = append(ignored, sig)
@@ -45,6 +54,12 @@ func cleanStart() (ignored []syscall.Signal, err error) {
 		}
 	}
 	return ignored, nil
+}
+
+// nameAs makes ps and top show the name of a program, where the kernel says exe
+// after the binary has executed itself.
+func nameAs(program string) {
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(program)), 0)
 }
 
 // emptyMask unblocks every signal on this thread, and says whether any was blocked.

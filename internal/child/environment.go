@@ -52,6 +52,7 @@ type environment struct {
 }
 
 func newEnvironment(inherited []string) environment {
+	inherited = forWorkers(inherited)
 	env := environment{index: make(map[string]int, len(inherited))}
 next:
 	for _, kv := range inherited {

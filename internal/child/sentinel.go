@@ -50,7 +50,6 @@ func Sentinel(r Root) (status int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	LimitProcessors()
 	signals := make(chan os.Signal, 64)
 	signal.Notify(signals, append(forwarded[:], syscall.SIGCHLD)...)
 	e, err := New(Options{Containment: r.Containment})
@@ -175,7 +174,8 @@ func (e *Engine) spawnRoot(r Root) (*life, error) {
 		path: "/proc/self/exe", argv: append([]string{"supervise: /"}, r.Args...),
 		files: []int{openOrNone(0), openOrNone(1), openOrNone(2), RootLink: theirs}, input: true,
 	}
-	c.attr.Env = overlay(os.Environ(), append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1"))
+	more := append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1")
+	c.attr.Env = overlay(os.Environ(), append(more, withProcessors(forRoot(startedWith()), startedWith())...))
 	c.sys.Setsid = true
 	if e.cg != nil && e.cg.lock >= 0 { // held by both: whoever is left of the tree holds it
 		c.files = append(c.files, e.cg.lock)

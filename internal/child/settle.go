@@ -3,7 +3,6 @@ package child
 import (
 	"bytes"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"strconv"
 	"syscall"
@@ -11,22 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// processors is the most that a supervisor runs on at once: one for its own
-// goroutine, one for what moves bytes beside it. Each further one would take
-// memory in every node, for nothing.
-const processors = 2
-
-// LimitProcessors sets GOMAXPROCS, only where that changes it: to set it takes
-// 200 KiB, once and for ever.
-func LimitProcessors() {
-	if runtime.GOMAXPROCS(0) > processors {
-		runtime.GOMAXPROCS(processors)
-	}
-}
-
 // worthCollecting is the number of children from which on a collection frees
 // more than it takes for its own work, about half a MiB.
 const worthCollecting = 200
+
+// partsBound is the most parts of the program that Settle gives back: its code
+// and its constants are two.
+const partsBound = 4
 
 // Settle gives back what only the start of this process, with so many children,
 // needed: the garbage of reading a configuration, and the pages of the program
@@ -45,10 +35,16 @@ func Settle(children int) {
 	if err != nil {
 		return
 	}
+	var parts [partsBound][2]uintptr
+	n := 0
 	for line := range bytes.Lines(maps) {
-		if first, size, ok := programPages(bytes.TrimSpace(line), exe); ok {
-			_, _, _ = syscall.Syscall(unix.SYS_MADVISE, first, size, unix.MADV_DONTNEED)
+		if first, size, ok := programPages(bytes.TrimSpace(line), exe); ok && n < partsBound {
+			parts[n] = [2]uintptr{first, size}
+			n++
 		}
+	}
+	for n--; n >= 0; n-- { // the code is the first part: what comes after it, it comes back for
+		_, _, _ = syscall.RawSyscall(unix.SYS_MADVISE, parts[n][0], parts[n][1], unix.MADV_DONTNEED)
 	}
 }
 

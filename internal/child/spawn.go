@@ -131,6 +131,9 @@ func (e *Engine) prepare(s Spawn) (*command, error) {
 		c.path = "/proc/self/exe"
 		c.argv = append([]string{"supervise: " + s.Path}, s.Args...)
 		e.env.set(envNode + "=1")
+		for _, kv := range withProcessors(nodeProcessors, e.env.get(envProcessors)) {
+			e.env.set(kv)
+		}
 	} else {
 		c.sys.Pdeathsig = syscall.SIGKILL
 		if err := e.prepareWorker(s, c); err != nil {

@@ -29,7 +29,6 @@ type Admit func() (ignore bool, err error)
 // from its parent, runs it, and returns the exit status. It must be called on
 // the main thread, locked.
 func Main(admit Admit) int {
-	child.LimitProcessors()
 	h, err := receiveHello()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "supervise:", err)
