@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -147,8 +146,6 @@ func (l *loader) env(v view) []string {
 	return list
 }
 
-var octal = regexp.MustCompile(`^0?[0-7]{1,3}$`)
-
 // umask reads octal digits. A TOML number cannot be one: it may not begin with 0.
 func (l *loader) umask(e entry) *uint32 {
 	s, ok := e.data.(string)
@@ -156,7 +153,7 @@ func (l *loader) umask(e entry) *uint32 {
 		l.wrong(e, `umask is a string of octal digits, like "022", not %s`, describe(e.data))
 		return nil
 	}
-	if !octal.MatchString(s) {
+	if digits := len(strings.TrimPrefix(s, "0")); s == "" || digits > 3 || strings.Trim(s, "01234567") != "" {
 		l.wrong(e, `umask %q is not octal digits, like "022"`, s)
 		return nil
 	}
