@@ -106,7 +106,7 @@ func NewNode(path string, self ipc.Addr, read, write int) (*Board, error) {
 			return nil, fmt.Errorf("taking over the link to the parent: %w", err)
 		}
 	}
-	b.parent = &Port{split: ipc.Splitter{Spare: &b.parts}, Theirs: [2]int{-1, -1}, r: int32(read), w: int32(write), own: ownMessages, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
+	b.parent = &Port{split: &ipc.Splitter{Spare: &b.parts}, Theirs: [2]int{-1, -1}, r: int32(read), w: int32(write), own: ownMessages, pieces: &ipc.Assembler{Limit: ipc.MaxMessage}}
 	if err := b.watch(b.parent); err != nil {
 		b.epoll.Close()
 		return nil, err

@@ -41,14 +41,14 @@ type Port struct {
 	link   *ipc.Link
 	own    ownership
 	slot   int32
-	r, w   int32 // -1: closed
-	split  ipc.Splitter
-	lines  *ipc.Lines // nil: frames
+	r, w   int32         // -1: closed
+	split  *ipc.Splitter // nil: the link carries nothing, or no more
+	lines  *ipc.Lines    // nil: frames
 	out    queue
-	molts  bool   // between two images of one life: what is for it is kept
-	kept   []byte // meanwhile
-	pieces ipc.Assembler
-	full   bool // the pipe has no room, and epoll will say when it has
+	molts  bool           // between two images of one life: what is for it is kept
+	kept   []byte         // meanwhile
+	pieces *ipc.Assembler // of the other node's own messages; nil: it is none
+	full   bool           // the pipe has no room, and epoll will say when it has
 	dirty  bool
 	floods bool    // its last read was as long as could be, and all small frames
 	client *client // instead of descriptors
@@ -63,8 +63,9 @@ func (p *Port) Addr() ipc.Addr { return p.link.Addr() }
 // AddWorker makes the link of a worker's life that is about to start. Its
 // $hello stands in the pipe already: of h, what the board knows is filled in.
 func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hello) (*Port, error) {
-	p := &Port{Theirs: [2]int{-1, -1}, r: -1, w: -1, split: ipc.Splitter{Spare: &b.parts}}
+	p := &Port{Theirs: [2]int{-1, -1}, r: -1, w: -1}
 	if mode != None {
+		p.split = &ipc.Splitter{Spare: &b.parts}
 		if err := p.open(path); err != nil {
 			return nil, err
 		}
@@ -93,7 +94,7 @@ func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hell
 // AddNode makes the link of a supervisor's process that is about to start.
 // What hello returns for its address goes before everything else.
 func (b *Board) AddNode(path string, incarnation uint64, hello func(ipc.Addr) ipc.Message) (*Port, error) {
-	p := &Port{own: ownMessages, split: ipc.Splitter{Spare: &b.parts}, pieces: ipc.Assembler{Limit: ipc.MaxMessage}}
+	p := &Port{own: ownMessages, split: &ipc.Splitter{Spare: &b.parts}, pieces: &ipc.Assembler{Limit: ipc.MaxMessage}}
 	if err := p.open(path); err != nil {
 		return nil, err
 	}
@@ -198,7 +199,7 @@ func (b *Board) closeRead(p *Port) {
 	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(p.r), nil)
 	unix.Close(int(p.r))
 	p.r = -1
-	p.split = ipc.Splitter{}
+	p.split = nil
 }
 
 // closeWrite ends the writing to a link, and drops what waits for it.

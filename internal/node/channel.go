@@ -34,7 +34,7 @@ const (
 // said is what a worker said over its channel.
 type said struct {
 	ignored  bool
-	exiting  ipc.Exiting
+	exiting  *ipc.Exiting  // nil: nothing
 	status   string        // the text that waits to be told
 	statusAt time.Duration // when the last one was
 	parted   bool          // one of the pipes has ended
@@ -105,7 +105,8 @@ func (n *Node) requested(r *board.Request) {
 			l.failure = failed.Reason
 		}
 	case ipc.VerbExiting:
-		_ = json.Unmarshal(r.Message.Payload, &l.said.exiting) // the wait status has the last word anyway
+		l.said.exiting = &ipc.Exiting{}
+		_ = json.Unmarshal(r.Message.Payload, l.said.exiting) // the wait status has the last word anyway
 	case ipc.VerbStatus:
 		var status ipc.Status
 		if json.Unmarshal(r.Message.Payload, &status) == nil {
@@ -216,7 +217,7 @@ func (l *life) reason(status syscall.WaitStatus, order child.Order) tree.Reason 
 	switch {
 	case l.said.fault != "":
 		return tree.ReasonAbnormal
-	case reason == tree.ReasonNormal && l.said.exiting.Reason == tree.ReasonShutdown.String():
+	case reason == tree.ReasonNormal && l.said.exiting != nil && l.said.exiting.Reason == tree.ReasonShutdown.String():
 		return tree.ReasonShutdown // declared: an exit of its own that is as good as an ordered one
 	}
 	return reason
@@ -254,6 +255,9 @@ func (l *life) unspoken(reason tree.Reason) string {
 func (l *life) detail() string {
 	if l.said.fault != "" {
 		return l.said.fault
+	}
+	if l.said.exiting == nil {
+		return ""
 	}
 	return oneLine(l.said.exiting.Detail)
 }

@@ -96,7 +96,7 @@ type Node struct {
 	lastTag uint64
 	added   map[string][]*brought // came by start_child, not answered yet, in order
 	args    map[string][]string   // extra arguments of instances, by id
-	stops   map[string]tree.Stop  // how each child is stopped, by the id of its spec
+	stops   map[string]tree.Stop  // how each worker with a channel is stopped, by the id of its spec
 	news    []board.News          // taken from the board and not handled yet
 	due     dueList               // what the node itself is to do, and when
 	drawn   uint64                // the last instance number of a simple_one_for_one supervisor
@@ -136,7 +136,7 @@ func New(c Config) (*Node, error) {
 		return nil, err
 	}
 	for i := range c.Subtree.Spec.Children {
-		n.stops[c.Subtree.Spec.Children[i].ID] = c.Subtree.Spec.Children[i].Shutdown
+		n.keepStop(&c.Subtree.Spec.Children[i])
 	}
 	var err error
 	if n.board = c.Board; n.board == nil {

@@ -107,10 +107,17 @@ func (n *Node) adopt(id string) {
 	if n.template() != "" {
 		n.args[id] = b.Args
 	} else {
-		n.stops[id] = b.spec.Shutdown
 		n.subtree.Put(id, b.Worker, b.Subtree)
+		n.keepStop(&b.spec)
 	}
 	n.announceChild(n.childPath(id), &b.spec, n.supervisor(id))
+}
+
+// keepStop keeps how a worker with a channel is stopped: it is told in its hello.
+func (n *Node) keepStop(c *tree.ChildSpec) {
+	if w := n.subtree.Workers[c.ID]; w != nil && w.Channel != "" {
+		n.stops[c.ID] = c.Shutdown
+	}
 }
 
 // Below is the path of a child.
