@@ -51,6 +51,7 @@ func (l *loader) children(v view, in scope, s *child.Subtree) {
 		return
 	}
 	names := map[string]spot{}
+	s.Spec.Children = make([]tree.ChildSpec, 0, min(len(list), MaxChildren)) // to grow leaves a quarter of it unused
 	for _, v := range list {
 		t, ok := v.data.(*table)
 		if !ok {
