@@ -93,7 +93,7 @@ func sentence(r *journal.Record) (string, hclog.Level) {
 	case journal.Down:
 		return "stays down: its restart type asks for no restart", hclog.Info
 	case journal.Remove:
-		return "forgotten: its spec is gone", hclog.Info
+		return "forgotten: it was temporary, or it was removed", hclog.Info
 	case journal.Report:
 		return fmt.Sprintf("supervisor report: %s of %s: %s", r.Context, r.Child, r.Reason), hclog.Debug
 	case journal.Status:
