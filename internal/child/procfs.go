@@ -21,8 +21,8 @@ type childList struct {
 	buf []byte
 }
 
-// The kernel lists what the main thread made, and it gives adopted processes
-// to the main thread too.
+// The kernel gives adopted processes to the main thread, and lists with them
+// what that thread made: nothing, since the spawner is another.
 func openChildList() (childList, error) {
 	name := fmt.Sprintf("/proc/self/task/%d/children", os.Getpid())
 	fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)

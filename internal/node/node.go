@@ -1,8 +1,8 @@
 // Package node runs one supervisor against the OS.
 //
-// A Node owns one tree.Supervisor and is driven by one goroutine, the main one,
-// locked to the main thread: it spawns, signals, reaps and steps the core, so
-// there is no lock and no race between a spawn and a reap. Everything else (the
+// A Node owns one tree.Supervisor and is driven by one goroutine: it spawns,
+// signals, reaps and steps the core, so there is no lock and no race between a
+// spawn and a reap. Everything else (the
 // board that moves what goes over channels and links, the pump of the children's
 // output, the control socket) only moves bytes and hands over what the node is to
 // do, in bounded queues.
@@ -112,8 +112,7 @@ type Node struct {
 	status map[string]int
 }
 
-// New makes a node; nothing is started before Run. It must be called on the
-// thread that Run will run on.
+// New makes a node; nothing is started before Run.
 func New(c Config) (*Node, error) {
 	n := &Node{
 		path:    c.Subtree.Path,

@@ -26,8 +26,7 @@ const (
 type Admit func() (ignore bool, err error)
 
 // Main is the whole life of a process in the node role: it takes its subtree
-// from its parent, runs it, and returns the exit status. It must be called on
-// the main thread, locked.
+// from its parent, runs it, and returns the exit status.
 func Main(admit Admit) int {
 	h, err := receiveHello()
 	if err != nil {
