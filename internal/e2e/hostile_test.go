@@ -50,7 +50,7 @@ func TestChildrenThatEndAtOnce(t *testing.T) {
 	t.Parallel()
 	var toml strings.Builder
 	for i := range 20 {
-		fmt.Fprintf(&toml, "[[child]]\nname = \"c%d\"\ncommand = [\"true\"]\nbackoff = { kind = \"constant\", min = \"1ms\", max = \"1ms\" }\n", i)
+		fmt.Fprintf(&toml, "[[child]]\nname = \"c%d\"\ncommand = [\"true\"]\nbackoff = { kind = \"constant\", min = \"20ms\", max = \"20ms\" }\n", i)
 	}
 	r := boot(t, toml.String())
 	for i := range 20 {
