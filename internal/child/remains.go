@@ -215,10 +215,12 @@ func (e *Engine) byAncestry(st stat) *life {
 }
 
 // end gives what is left its signals. After an order to stop it is asked first,
-// and has the rest of the time; otherwise it is killed at once. A node among
-// it stops its own children in order, for which it has its own time.
+// and has the rest of the time; otherwise it is killed at once. So is what a
+// node left: a node that stops in order leaves nothing, so it was killed, and the
+// time of its children, which may be without limit, ended with it. A node among
+// what is left stops its own children in order, for which it has its own time.
 func (e *Engine) end(now time.Duration, l *life) {
-	kill := l.exit.Order != Terminated || l.order == Killed || l.limited && now >= l.killAt
+	kill := l.node || l.exit.Order != Terminated || l.order == Killed || l.limited && now >= l.killAt
 	waits := false // for a node that stops in order
 	for _, s := range l.left {
 		l.count(s)

@@ -376,3 +376,33 @@ func awaitDeath(t *testing.T, pid string) {
 		}
 	}
 }
+
+// A supervisor that is killed while it stops its children in order, for which
+// it has all the time in the world, takes what they left with it all the same.
+func TestASupervisorKilledInTheMiddleOfItsStop(t *testing.T) {
+	for _, level := range levels(t) {
+		t.Run(level, func(t *testing.T) {
+			r := boot(t, fmt.Sprintf(`
+				containment = %q
+				[[child]]
+				name = "team"
+				  [[child.child]]
+				  name = "deaf"
+				  command = "trap '' TERM; echo up; while :; do sleep 1000 & wait; done"
+				  shutdown = "infinity"`, level))
+			r.stdout.says(t, "/team/deaf | up")
+			stopped := r.ask("stop", "/team")
+			if err := stopped.Start(); err != nil {
+				t.Fatal(err)
+			}
+			r.await("/team/deaf", journal.Stopping)
+			syscall.Kill(r.node("/team").Pid, syscall.SIGKILL)
+			if err := stopped.Wait(); err != nil {
+				t.Errorf("stopping /team: %v", err)
+			}
+			r.gone("/team/deaf")
+			r.signal(syscall.SIGTERM)
+			r.endsWith(0)
+		})
+	}
+}
