@@ -144,7 +144,7 @@ command = "exec sleep 1000"
 	r.stdout.says(t, "/says143 | up")
 	r.does(0, "stop", "/says143")
 	for path, want := range map[string]string{"/listed": "normal", "/unlisted": "abnormal", "/says143": "shutdown", "/killed": "killed"} {
-		if got := r.told(path, journal.Exit)[0].Reason; got != want {
+		if got := r.await(path, journal.Exit, 1).Reason; got != want {
 			t.Errorf("the end of %s is %s, want %s", path, got, want)
 		}
 	}
