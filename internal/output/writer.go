@@ -17,7 +17,7 @@ const (
 	endWait   = 2 * time.Second // how long Close waits for a slow reader
 	// grace is how long the children's lines wait for room where the reader
 	// has kept up so far: it tells a burst from a reader that is too slow.
-	grace = 200 * time.Millisecond
+	grace = time.Second
 )
 
 // Writer prints the children's lines on supervise's own standard output and
