@@ -1,10 +1,12 @@
 // Ipc measures calls and casts between processes through package proc, beside
 // the limits of the same run: plain pipes in C and in Go.
 //
-//	go run ./bench/ipc [-d 1s] [-rounds 3]
+//	go run ./bench/ipc [-d 1s] [-rounds 3] [-run words] [-profile directory]
 //
 // Every row is the median of its rounds; its ratio is to the limit that it
-// names, in the same run.
+// names, in the same run. With -run only rows that contain the words are
+// measured, with -profile the CPU profiles of this process (parent) and of the
+// last worker stand in the directory afterwards.
 package main
 
 import (
@@ -15,9 +17,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -46,7 +51,9 @@ func main() {
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
 		case "worker":
-			proc.Main(worker)
+			defer profile("worker")()
+			check(proc.Serve(context.Background(), worker))
+			return
 		case "echo":
 			plainEcho()
 		case "switch":
@@ -57,9 +64,30 @@ func main() {
 	}
 	d := flag.Duration("d", time.Second, "how long each measurement takes")
 	rounds := flag.Int("rounds", 3, "measurements a row")
+	only := flag.String("run", "", "measure only the rows whose names contain this")
+	profiles := flag.String("profile", "", "write CPU profiles into this directory")
 	flag.Parse()
-	b := &bench{d: *d, rounds: *rounds}
+	b := &bench{d: *d, rounds: *rounds, only: *only}
+	if *profiles != "" {
+		check(os.Setenv(profileEnv, *profiles))
+		defer profile("parent")()
+	}
 	b.run()
+}
+
+// profileEnv tells workers where their profiles go.
+const profileEnv = "BENCH_PROFILE"
+
+// profile profiles this process until stop, if that was asked for.
+func profile(role string) (stop func()) {
+	dir := os.Getenv(profileEnv)
+	if dir == "" {
+		return func() {}
+	}
+	f, err := os.Create(filepath.Join(dir, role+".pprof"))
+	check(err)
+	check(pprof.StartCPUProfile(f))
+	return func() { pprof.StopCPUProfile(); check(f.Close()) }
 }
 
 func worker(s *proc.Server) error {
@@ -89,10 +117,14 @@ func plainEcho() {
 type bench struct {
 	d      time.Duration
 	rounds int
+	only   string // part of a row's name
 }
 
 // row prints the median of a measurement, and its ratio to a limit.
 func (b *bench) row(name, unit string, limit float64, measure func() float64) float64 {
+	if !strings.Contains(name, b.only) {
+		return 0
+	}
 	var all []float64
 	for range b.rounds {
 		all = append(all, measure())
