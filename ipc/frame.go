@@ -4,6 +4,7 @@ package ipc
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Type is what a frame is. The set is closed in protocol 1.
@@ -89,14 +90,18 @@ func (f *Frame) Size() int { return HeaderSize + len(f.Fields) + len(f.Payload) 
 // Append writes f to the end of b. Length and Ext are computed, whatever
 // stands in f.
 func (f *Frame) Append(b []byte) []byte {
-	h := f.Header
-	h.Length = uint32(f.Size() - 4)
-	h.Ext = uint16(len(f.Fields))
-	n := len(b)
-	b = append(b, make([]byte, HeaderSize)...)
-	h.Put(b[n:])
-	b = append(b, f.Fields...)
-	return append(b, f.Payload...)
+	n, size := len(b), f.Size()
+	b = slices.Grow(b, size)[:n+size]
+	at := b[n:]
+	binary.BigEndian.PutUint32(at, uint32(size-4))
+	at[4], at[5] = byte(f.Type), f.Flags
+	binary.BigEndian.PutUint16(at[6:], uint16(len(f.Fields)))
+	binary.BigEndian.PutUint64(at[8:], f.ID)
+	binary.BigEndian.PutUint64(at[16:], uint64(f.Dst))
+	binary.BigEndian.PutUint64(at[24:], uint64(f.Src))
+	copy(at[HeaderSize:], f.Fields)
+	copy(at[HeaderSize+len(f.Fields):], f.Payload)
+	return b
 }
 
 // Malformed is what a peer sent that is no frame and no line. Nothing after

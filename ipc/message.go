@@ -61,11 +61,13 @@ func (m *Message) Frames(scratch []byte, f func(*Frame) error) error {
 func (m *Message) Frame(scratch []byte) (Frame, error) {
 	b := appendField(scratch[:0], tagMethod, m.Method)
 	b = appendField(b, tagTo, m.To)
-	rest := Fields{Left: m.Left, Traceparent: m.Traceparent, Tracestate: m.Tracestate}
-	if len(m.Payload) > MaxPayload {
-		rest.Total = uint64(len(m.Payload))
+	if m.Left > 0 || m.Traceparent != nil || m.Tracestate != nil || len(m.Payload) > MaxPayload {
+		rest := Fields{Left: m.Left, Traceparent: m.Traceparent, Tracestate: m.Tracestate}
+		if len(m.Payload) > MaxPayload {
+			rest.Total = uint64(len(m.Payload))
+		}
+		b = rest.Append(b)
 	}
-	b = rest.Append(b)
 	if len(m.Method) > MaxMethod || len(b) > MaxExt {
 		return Frame{}, fmt.Errorf("writing a message: method or target too long (%d bytes of fields)", len(b))
 	}
@@ -81,31 +83,35 @@ func (m *Message) Frame(scratch []byte) (Frame, error) {
 
 // Message makes a message of a frame that is whole: one without More that
 // follows no other piece. The payload is the frame's.
-func (f *Frame) Message() (Message, error) {
+func (f *Frame) Message() (m Message, err error) {
 	var w words
-	return f.message(&w)
+	if err := m.read(f, &w); err != nil {
+		return Message{}, err
+	}
+	return m, nil
 }
 
-func (f *Frame) message(w *words) (Message, error) {
-	m := Message{
+// read is Message into memory that is there, with the strings that w knows.
+func (m *Message) read(f *Frame, w *words) error {
+	*m = Message{
 		Type: f.Type, Codec: f.Flags & CodecMask, About: f.Flags&About != 0,
 		ID: f.ID, Dst: f.Dst, Src: f.Src, Payload: f.Payload,
 	}
 	if len(f.Fields) > 0 {
 		fields, err := ParseFields(f.Fields)
 		if err != nil {
-			return Message{}, err
+			return err
 		}
 		m.take(&fields, w)
 	}
 	if (m.Type == Call || m.Type == Cast) && m.Method == "" {
-		return Message{}, malformed(f.Fields, "a call or a cast without a method, or a piece without a first")
+		return malformed(f.Fields, "a call or a cast without a method, or a piece without a first")
 	}
-	return m, nil
+	return nil
 }
 
 func (m *Message) take(f *Fields, w *words) {
-	m.Method, m.To, m.Left = w.of(f.Method), w.of(f.To), f.Left
+	m.Method, m.To, m.Left = w.of(&w.method, f.Method), w.of(&w.to, f.To), f.Left
 	if f.Traceparent != nil {
 		m.Traceparent = append([]byte(nil), f.Traceparent...)
 	}
@@ -131,24 +137,29 @@ type Assembler struct {
 }
 
 // words keeps one string for each method and target that comes again and
-// again: no allocation a message.
-type words map[string]string
+// again: no allocation a message. Of one that comes twice in a row not even a
+// look-up.
+type words struct {
+	known      map[string]string
+	method, to string // the last
+}
 
 // maxWords bounds it: who makes up more pays for them.
 const maxWords = 256
 
-func (w *words) of(b []byte) string {
-	if len(b) == 0 {
-		return ""
+func (w *words) of(last *string, b []byte) string {
+	if *last == string(b) {
+		return *last
 	}
-	if s, ok := (*w)[string(b)]; ok {
-		return s
+	s, ok := w.known[string(b)]
+	if !ok {
+		if w.known == nil || len(w.known) >= maxWords {
+			w.known = map[string]string{}
+		}
+		s = string(b)
+		w.known[s] = s
 	}
-	if *w == nil || len(*w) >= maxWords {
-		*w = words{}
-	}
-	s := string(b)
-	(*w)[s] = s
+	*last = s
 	return s
 }
 
@@ -165,40 +176,59 @@ type piece struct {
 // Add takes the next frame of a link. done says that m is whole; its payload
 // is f's own if f was the whole message. An error is *Malformed.
 func (a *Assembler) Add(f *Frame) (m Message, done bool, err error) {
+	if done, err = a.AddTo(&m, f); !done {
+		return Message{}, false, err
+	}
+	return m, true, nil
+}
+
+// AddTo is Add into memory that is there. Unless done, m is of no use.
+func (a *Assembler) AddTo(m *Message, f *Frame) (done bool, err error) {
+	if len(a.open) == 0 && f.Flags&More == 0 {
+		err = a.whole(m, f)
+		return err == nil, err
+	}
 	key := pieceKey{f.Type, f.ID}
 	p := a.open[key]
 	switch {
 	case f.Type == Cancel:
 		a.drop(pieceKey{Call, f.ID})
 		a.drop(pieceKey{Cast, f.ID})
-		m, err = f.message(&a.words)
-		return m, err == nil, err
+		err = m.read(f, &a.words)
+		return err == nil, err
 	case p == nil && f.Flags&More == 0:
 		if f.Type == Error {
 			a.drop(pieceKey{Reply, f.ID}) // an answer that broke off
 		}
-		m, err = f.message(&a.words)
-		if err == nil && len(m.Payload) > a.limit() {
-			m.Payload, m.Refused = nil, CodeTooLarge
-		}
-		return m, err == nil, err
+		err = a.whole(m, f)
+		return err == nil, err
 	case p == nil:
 		if p, err = a.first(f); err != nil {
-			return Message{}, false, err
+			return false, err
 		}
 		a.open[key] = p
 	case len(f.Fields) > 0:
-		return Message{}, false, malformed(f.Fields, "a piece after the first has extension fields")
+		return false, malformed(f.Fields, "a piece after the first has extension fields")
 	}
 	a.grow(p, f.Payload)
 	if f.Flags&More != 0 {
-		return Message{}, false, nil
+		return false, nil
 	}
 	if p.m.Refused == "" && p.total != 0 && p.total != uint64(len(p.m.Payload)) {
 		a.refuse(p, CodeBadRequest)
 	}
 	a.drop(key)
-	return p.m, true, nil
+	*m = p.m
+	return true, nil
+}
+
+// whole is a message of one frame.
+func (a *Assembler) whole(m *Message, f *Frame) error {
+	err := m.read(f, &a.words)
+	if err == nil && f.Type != Cancel && len(m.Payload) > a.limit() {
+		m.Payload, m.Refused = nil, CodeTooLarge
+	}
+	return err
 }
 
 // Drop forgets every message of which some pieces have come, as when the link

@@ -132,10 +132,15 @@ func (r *Reader) Read() (Frame, error) {
 	}
 }
 
-// Buffered says whether another whole frame can be read without waiting.
+// Buffered says whether another whole frame can be read without waiting, or
+// what is there is none.
 func (r *Reader) Buffered() bool {
-	_, n, err := Next(r.buf[r.start:r.end])
-	return n > 0 || err != nil
+	b := r.buf[r.start:r.end]
+	if len(b) < 4 {
+		return false
+	}
+	length := binary.BigEndian.Uint32(b)
+	return length > maxLength || len(b) >= int(length)+4
 }
 
 func (r *Reader) fill() error {

@@ -11,8 +11,12 @@ import (
 const (
 	// writeMark is how much may wait in a writer before Send and Queue wait too.
 	writeMark = 256 << 10
-	// keepSize is the largest buffer that an idle writer keeps.
+	// turnSize is how much makes it the flusher's turn: what a pipe takes.
+	turnSize = 64 << 10
+	// keepSize is the largest buffer that an idle writer keeps, busySize one that
+	// has more to write.
 	keepSize = 64 << 10
+	busySize = 2 * writeMark
 )
 
 // ErrClosed is what a writer returns after Close.
@@ -76,9 +80,14 @@ func (w *Writer) Queue(f *Frame, done <-chan struct{}) error {
 	if err := w.enter(done); err != nil {
 		return err
 	}
+	before := len(w.buf)
 	w.buf = f.Append(w.buf)
+	turn := before < turnSize && len(w.buf) >= turnSize
 	w.wakeFlusher()
 	w.mu.Unlock()
+	if turn {
+		runtime.Gosched()
+	}
 	return nil
 }
 
@@ -209,11 +218,13 @@ func (w *Writer) wroteLocked(b []byte, err error) {
 		w.buf = nil
 		w.wakeLocked()
 	}
-	if cap(b) <= keepSize*2 && !w.closed {
-		w.spare = b
-	}
+	keep := busySize
 	if len(w.buf) == 0 {
+		keep = keepSize * 2
 		w.idle.Broadcast()
+	}
+	if cap(b) <= keep && !w.closed {
+		w.spare = b
 	}
 }
 

@@ -16,11 +16,11 @@ import (
 // nothing but the pipe.
 type channel struct {
 	w      *ipc.Writer
-	take   func(m *ipc.Message) // what is no answer; called by the reader
-	hello  ipc.Hello            // valid once ready is closed
-	ready  chan struct{}        // the node's $hello has come, or the channel ended before
-	closed chan struct{}        // the pipe has ended
-	err    error                // why; valid once closed is
+	inbox  inbox         // of what is no answer
+	hello  ipc.Hello     // valid once ready is closed
+	ready  chan struct{} // the node's $hello has come, or the channel ended before
+	closed chan struct{} // the pipe has ended
+	err    error         // why; valid once closed is
 
 	mu      sync.Mutex
 	pending []*pending
@@ -34,6 +34,15 @@ type channel struct {
 	castID  uint64    // of the last cast in pieces
 	flow    flowControl
 	ordered piecesInOrder
+}
+
+// inbox is who takes what is no answer. Its methods are called by the reader,
+// and wait for nobody.
+type inbox interface {
+	take(m *ipc.Message)
+	// settle is called when nothing more is there to be read, and before an
+	// answer is handed on: what has been taken takes effect first.
+	settle()
 }
 
 // answer is what a call came to.
@@ -60,9 +69,9 @@ type pending struct {
 
 func (p *pending) id() uint64 { return uint64(p.gen)<<32 | uint64(p.index) }
 
-func newChannel(r io.Reader, w io.Writer, left *slough, take func(*ipc.Message)) *channel {
+func newChannel(r io.Reader, w io.Writer, left *slough, in inbox) *channel {
 	c := &channel{
-		w: ipc.NewWriter(w), take: take, window: ipc.Window,
+		w: ipc.NewWriter(w), inbox: in, window: ipc.Window,
 		ready: make(chan struct{}), closed: make(chan struct{}),
 	}
 	if left != nil {
@@ -87,27 +96,37 @@ func (c *channel) read(r *ipc.Reader, first bool) {
 	close(c.ready)
 	var f ipc.Frame // here, or each would be an allocation
 	var m ipc.Message
+	var kept payloads
 	for err == nil {
 		if f, err = r.Read(); err != nil {
 			break
 		}
 		var done bool
-		if m, done, err = assemble.Add(&f); !done {
+		if done, err = assemble.AddTo(&m, &f); !done {
+			if !r.Buffered() {
+				c.inbox.settle()
+			}
 			continue
 		}
-		if len(m.Payload) > 0 && len(m.Payload) <= ipc.MaxPayload && &m.Payload[0] == &f.Payload[0] {
-			m.Payload = append([]byte(nil), m.Payload...)
+		if len(m.Payload) > 0 && len(f.Payload) > 0 && &m.Payload[0] == &f.Payload[0] {
+			m.Payload = kept.keep(m.Payload)
 		}
-		switch m.Type {
-		case ipc.Reply, ipc.Error:
+		answer := m.Type == ipc.Reply || m.Type == ipc.Error
+		more := r.Buffered()
+		if !answer {
+			c.inbox.take(&m)
+		}
+		if answer || !more {
+			c.inbox.settle()
+		}
+		if answer {
 			c.answered(&m)
-		default:
-			c.take(&m)
 		}
-		if !r.Buffered() {
+		if !more {
 			runtime.Gosched() // whoever was woken answers before the pipe is looked at in vain
 		}
 	}
+	c.inbox.settle()
 	c.end(err)
 }
 

@@ -19,8 +19,9 @@ type handler func(r *request) (postpone bool)
 // method is one method of a server. A machine's has a handler for each state
 // that has one, and any for all the others.
 type method struct {
-	any handler
-	in  map[any]handler
+	name string
+	any  handler
+	in   map[any]handler
 }
 
 func (m *method) pick(in *machine) handler {
@@ -48,7 +49,7 @@ func (s *Server) method(name string) *method {
 	defer s.mu.Unlock()
 	m := s.methods[name]
 	if m == nil {
-		m = &method{}
+		m = &method{name: name}
 		s.methods[name] = m
 	}
 	return m

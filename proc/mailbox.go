@@ -64,10 +64,36 @@ func newMailbox() *mailbox {
 func (b *mailbox) put(it item) (ok, over bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	cost := it.cost()
 	if b.stop.Load() != nil {
 		return false, false
 	}
+	ok, over = b.add(&it)
+	b.rouse()
+	return ok, over
+}
+
+// putAll is put for many items at once. Those that were not added stand at the
+// beginning of items afterwards, and are returned.
+func (b *mailbox) putAll(items []item) (refused []item, over bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stop.Load() != nil {
+		return items, false
+	}
+	refused = items[:0]
+	for i := range items {
+		ok, passed := b.add(&items[i])
+		over = over || passed
+		if !ok {
+			refused = append(refused, items[i])
+		}
+	}
+	b.rouse()
+	return refused, over
+}
+
+func (b *mailbox) add(it *item) (ok, over bool) {
+	cost := it.cost()
 	if b.bytes+cost > mailboxCap {
 		b.dropped++
 		return false, false
@@ -76,11 +102,15 @@ func (b *mailbox) put(it item) (ok, over bool) {
 	if b.bytes > mailboxMark && !b.over {
 		b.over, over = true, true
 	}
-	b.queue = append(b.queue, it)
+	b.queue = append(b.queue, *it)
+	return true, over
+}
+
+// rouse wakes the server if it waits in take.
+func (b *mailbox) rouse() {
 	if b.asleep {
 		b.come.Signal()
 	}
-	return true, over
 }
 
 func (it *item) cost() int {
@@ -113,22 +143,23 @@ func (b *mailbox) end(e *ending) bool {
 func (b *mailbox) ending() *ending { return b.stop.Load() }
 
 // take waits for the next item; ok is false when the server is to end. under
-// says that the mailbox has come well below its mark again.
-func (b *mailbox) take() (it item, under, ok bool) {
+// says that the mailbox has come well below its mark again, rested that there
+// was nothing for a while.
+func (b *mailbox) take() (it item, under, rested, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
 		switch {
 		case b.stop.Load() != nil:
 			b.disarm()
-			return item{}, false, false
+			return item{}, false, false, false
 		case len(b.next) > 0 && !b.suspended:
 			it, b.next = b.next[0], b.next[1:]
-			return it, false, true
+			return it, false, rested, true
 		case len(b.system) > 0:
 			it, b.system = b.system[0], b.system[1:]
 			b.disarm()
-			return it, false, true
+			return it, false, rested, true
 		case b.head < len(b.queue) && !b.suspended:
 			b.disarm()
 			b.idle = nil
@@ -136,12 +167,12 @@ func (b *mailbox) take() (it item, under, ok bool) {
 			if b.over && b.bytes < mailboxMark/2 {
 				b.over, under = false, true
 			}
-			return it, under, true
+			return it, under, rested, true
 		}
 		b.arm()
 		b.asleep = true
 		b.come.Wait()
-		b.asleep = false
+		b.asleep, rested = false, true
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/supertrees/supervise/ipc"
@@ -20,15 +21,17 @@ import (
 // monitored lives, one at a time in its mailbox. Its methods may be called from
 // Init and from handlers; Do, Go, Context and Self from anywhere.
 type Server struct {
-	ch    *channel
-	box   *mailbox
-	stats stats
+	ch     *channel
+	box    *mailbox
+	stats  stats
+	intake intake // the reader's
 
 	mu         sync.Mutex
 	left       *slough // of an old image; nil in the first
 	started    bool    // by Serve or Attach
 	up         bool    // Init has returned nil
 	methods    map[string]*method
+	recent     atomic.Pointer[method] // the last that was looked up
 	info       func(context.Context, string, Raw) error
 	terminate  func(context.Context, Reason) error
 	trap       func(context.Context, Down) error
@@ -39,7 +42,8 @@ type Server struct {
 	machine    *machine
 	concurrent chan struct{} // nil: one at a time
 	slow       time.Duration
-	epoch      time.Time // some time before anything was handled
+	epoch      time.Time     // some time before anything was handled
+	last       time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's
 
 	stopping context.Context // done when the server is to end
 	stop     context.CancelCauseFunc
@@ -62,7 +66,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
 	s.running, s.ran = context.WithCancel(context.Background())
 	made := make(chan struct{}) // the reader may be faster than the assignment of s.ch
-	s.ch = newChannel(r, w, left, func(m *ipc.Message) { <-made; s.take(m) })
+	s.ch = newChannel(r, w, left, &doorstep{s, made})
 	if left != nil {
 		s.restore()
 	}
@@ -70,6 +74,15 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
 	return s
 }
+
+// doorstep is where the messages of a server wait that is being made.
+type doorstep struct {
+	s    *Server
+	made <-chan struct{}
+}
+
+func (d *doorstep) take(m *ipc.Message) { <-d.made; d.s.take(m) }
+func (d *doorstep) settle()             { <-d.made; d.s.settle() }
 
 // fault is how a handler broke: its panic, with the stack.
 type fault struct {
@@ -125,7 +138,10 @@ func (s *Server) live(init Init, ready bool, started chan<- error) error {
 	}
 	started <- nil
 	for {
-		it, under, ok := s.box.take()
+		it, under, rested, ok := s.box.take()
+		if rested || it.r == nil {
+			s.last = 0
+		}
 		if under {
 			s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: false})
 		}
@@ -206,67 +222,6 @@ func (s *Server) do(it item) error {
 		err = s.serve(it)
 	})
 	return nil
-}
-
-// serve handles a call or a cast.
-func (s *Server) serve(it item) error {
-	r := it.r
-	begun := time.Since(s.epoch) // half the price of time.Now, and this is the way of every message
-	s.mu.Lock()
-	m := s.methods[r.method]
-	s.mu.Unlock()
-	if r.call && !r.by.IsZero() && s.epoch.Add(begun).After(r.by) {
-		s.stats.expired.Add(1)
-	}
-	h := s.unknown
-	if m != nil {
-		if own := m.pick(s.machine); own != nil {
-			h = own
-		}
-	}
-	s.stats.begun.Add(1) // before the answer goes out: who has it finds it counted
-	postpone, err := s.invoke(h, r)
-	took := time.Since(s.epoch) - begun
-	s.stats.handled(took)
-	if took > s.slow && s.slow > 0 {
-		slog.Warn("proc: a slow handler", "method", r.method, "took", took)
-	}
-	if postpone && s.machine != nil {
-		s.machine.postponed = append(s.machine.postponed, it)
-	}
-	if s.machine != nil {
-		s.machine.settle()
-	}
-	return err
-}
-
-// invoke is guard for a handler: the way of every message.
-func (s *Server) invoke(h handler, r *request) (postpone bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			err = panicked(r.method, v)
-		}
-	}()
-	return h(r), nil
-}
-
-// unknown takes what no handler is for.
-func (s *Server) unknown(r *request) (postpone bool) {
-	s.mu.Lock()
-	info := s.info
-	s.mu.Unlock()
-	switch {
-	case r.call:
-		r.fail(&ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: "no method " + r.method + didYouMean(r.method, s.Methods())})
-	case info != nil:
-		if err := info(r, r.method, r.payload); err != nil {
-			s.stats.failed.Add(1)
-			slog.Error("proc: handling info", "method", r.method, "err", err)
-		}
-	default:
-		slog.Warn("proc: a cast that nothing handles", "method", r.method)
-	}
-	return false
 }
 
 // finish ends the server: OnTerminate, then the answers that wait for it, then

@@ -11,8 +11,11 @@ import (
 )
 
 // take is called by the channel's reader with everything that is no answer. It
-// waits for nobody.
+// waits for nobody. What comes behind messages for the mailbox finds them there.
 func (s *Server) take(m *ipc.Message) {
+	if m.Type == ipc.Cancel || m.Refused != "" || m.Method[0] == '$' {
+		s.settle()
+	}
 	switch {
 	case m.Type == ipc.Cancel:
 		s.mu.Lock()
@@ -30,28 +33,6 @@ func (s *Server) take(m *ipc.Message) {
 		s.system(m)
 	default:
 		s.receive(m)
-	}
-}
-
-// receive puts a call or a cast into the mailbox.
-func (s *Server) receive(m *ipc.Message) {
-	r := &request{s: s, call: m.Type == ipc.Call, codec: m.Codec, id: m.ID, src: m.Src, method: m.Method, payload: m.Payload}
-	if m.Left > 0 {
-		r.by = time.Now().Add(m.Left)
-	}
-	if r.call {
-		s.mu.Lock()
-		s.calls[r.id] = r
-		s.mu.Unlock()
-	}
-	s.stats.in.Add(1)
-	ok, over := s.box.put(item{r: r})
-	if over {
-		s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: true})
-	}
-	if !ok && r.call && s.box.ending() == nil {
-		s.forget(r)
-		s.refuse(r.id, ipc.CodeBusy, "the mailbox is full")
 	}
 }
 

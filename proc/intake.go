@@ -1,0 +1,98 @@
+package proc
+
+import (
+	"time"
+
+	"github.com/supertrees/supervise/ipc"
+)
+
+// The sizes in which the reader takes memory and hands messages on. A handler
+// that keeps a request or a small payload keeps those beside it as well, so
+// that they must not be large.
+const (
+	intakeBatch    = 64 // messages put into the mailbox at once
+	intakeRequests = 16 // requests allocated at once
+	intakeBytes    = 2 << 10
+	intakeSmall    = intakeBytes / 16 // a larger payload has memory of its own
+)
+
+// payloads copies what stands in the reader's buffer. It is the reader's own.
+type payloads struct{ room []byte }
+
+// keep is b in memory of its own. Small payloads share theirs, but not their
+// capacity: who appends to one copies it.
+func (p *payloads) keep(b []byte) []byte {
+	if len(b) > intakeSmall {
+		return append([]byte(nil), b...)
+	}
+	if len(b) > cap(p.room)-len(p.room) {
+		p.room = make([]byte, 0, intakeBytes)
+	}
+	n := len(p.room)
+	p.room = append(p.room, b...)
+	return p.room[n:len(p.room):len(p.room)]
+}
+
+// intake is what the reader has taken and not yet put into the mailbox: many
+// messages cost one lock and one waking. It is the reader's own.
+type intake struct {
+	requests []request // not used yet
+	batch    []item
+	calls    int // in batch
+}
+
+// request is a new one. They are not used again: a handler may keep its
+// context.
+func (in *intake) request() *request {
+	if len(in.requests) == 0 {
+		in.requests = make([]request, intakeRequests)
+	}
+	r := &in.requests[0]
+	in.requests = in.requests[1:]
+	return r
+}
+
+// receive takes a call or a cast for the mailbox.
+func (s *Server) receive(m *ipc.Message) {
+	r := s.intake.request()
+	r.s, r.call, r.codec, r.id, r.src, r.method, r.payload = s, m.Type == ipc.Call, m.Codec, m.ID, m.Src, m.Method, m.Payload
+	if m.Left > 0 {
+		r.by = time.Now().Add(m.Left)
+	}
+	if r.call {
+		s.intake.calls++
+	}
+	if s.intake.batch = append(s.intake.batch, item{r: r}); len(s.intake.batch) >= intakeBatch {
+		s.settle()
+	}
+}
+
+// settle puts what the reader has taken into the mailbox. It waits for nobody.
+func (s *Server) settle() {
+	in := &s.intake
+	if len(in.batch) == 0 {
+		return
+	}
+	if in.calls > 0 {
+		s.mu.Lock()
+		for i := range in.batch {
+			if r := in.batch[i].r; r.call {
+				s.calls[r.id] = r
+			}
+		}
+		s.mu.Unlock()
+	}
+	s.stats.in.Add(uint64(len(in.batch)))
+	refused, over := s.box.putAll(in.batch)
+	if over {
+		s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: true})
+	}
+	for _, it := range refused {
+		if it.r.call && s.box.ending() == nil {
+			s.forget(it.r)
+			s.refuse(it.r.id, ipc.CodeBusy, "the mailbox is full")
+		}
+	}
+	clear(in.batch)
+	in.batch, in.calls = in.batch[:0], 0
+}
