@@ -124,15 +124,23 @@ func malformed(at []byte, format string, a ...any) error {
 // n is 0 while b holds only a part of it. The frame points into b. What is
 // wrong is found as early as it can be: a bad length is known after 4 bytes.
 func Next(b []byte) (f Frame, n int, err error) {
+	if n, err = f.parse(b); n == 0 {
+		return Frame{}, 0, err
+	}
+	return f, n, nil
+}
+
+// parse is Next into memory that is there. Unless n > 0, f is of no use.
+func (f *Frame) parse(b []byte) (n int, err error) {
 	if len(b) < 4 {
-		return Frame{}, 0, nil
+		return 0, nil
 	}
 	length := binary.BigEndian.Uint32(b)
 	if length < minLength || length > maxLength {
-		return Frame{}, 0, malformed(b, "length %d is not in %d to %d", length, minLength, maxLength)
+		return 0, malformed(b, "length %d is not in %d to %d", length, minLength, maxLength)
 	}
 	if len(b) < HeaderSize {
-		return Frame{}, 0, nil
+		return 0, nil
 	}
 	f.Header = Header{
 		Length: length, Type: Type(b[4]), Flags: b[5], Ext: binary.BigEndian.Uint16(b[6:]),
@@ -141,19 +149,19 @@ func Next(b []byte) (f Frame, n int, err error) {
 	payload := int(length) - minLength - int(f.Ext)
 	switch {
 	case f.Type < Call || f.Type > Cancel:
-		return Frame{}, 0, malformed(b, "frame type %d is none of 1 to 5", f.Type)
+		return 0, malformed(b, "frame type %d is none of 1 to 5", f.Type)
 	case f.Flags&^flagsValid != 0:
-		return Frame{}, 0, malformed(b, "flags %#02x have bits 6 or 7 set", f.Flags)
+		return 0, malformed(b, "flags %#02x have bits 6 or 7 set", f.Flags)
 	case f.Ext > MaxExt || payload < 0:
-		return Frame{}, 0, malformed(b, "%d bytes of extension fields in a frame of length %d", f.Ext, length)
+		return 0, malformed(b, "%d bytes of extension fields in a frame of length %d", f.Ext, length)
 	case payload > MaxPayload:
-		return Frame{}, 0, malformed(b, "a payload of %d bytes, over %d", payload, MaxPayload)
+		return 0, malformed(b, "a payload of %d bytes, over %d", payload, MaxPayload)
 	}
 	n = int(length) + 4
 	if len(b) < n {
-		return Frame{}, 0, nil
+		return 0, nil
 	}
 	ext := HeaderSize + int(f.Ext)
 	f.Fields, f.Payload = b[HeaderSize:ext:ext], b[ext:n:n]
-	return f, n, nil
+	return n, nil
 }

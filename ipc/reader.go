@@ -55,12 +55,11 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 			s.tail = slices.Grow(s.tail, s.missing()) // once, to the frame's whole size
 		}
 		s.tail, b = append(s.tail, b[:take]...), b[take:]
-		frame, n, err := Next(s.tail)
+		n, err := s.frame.parse(s.tail)
 		if err != nil {
 			return err
 		}
 		if n > 0 {
-			s.frame = frame
 			if err := f(&s.frame); err != nil {
 				return err
 			}
@@ -69,7 +68,7 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 		}
 	}
 	for len(b) > 0 {
-		frame, n, err := Next(b)
+		n, err := s.frame.parse(b)
 		if err != nil {
 			return err
 		}
@@ -77,7 +76,6 @@ func (s *Splitter) Feed(b []byte, f func(*Frame) error) error {
 			s.tail = append(s.Spare.take(), b...)
 			return nil
 		}
-		s.frame = frame
 		if err := f(&s.frame); err != nil {
 			return err
 		}
@@ -116,18 +114,26 @@ func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
 // Read returns the next frame, whose bytes are valid until the next Read. At
 // the end of the pipe it returns io.EOF; a frame that the end cuts off is not
 // an error of its own. A frame that cannot be one is *Malformed.
-func (r *Reader) Read() (Frame, error) {
+func (r *Reader) Read() (f Frame, err error) {
+	if err = r.ReadTo(&f); err != nil {
+		return Frame{}, err
+	}
+	return f, nil
+}
+
+// ReadTo is Read into memory that is there. After an error f is of no use.
+func (r *Reader) ReadTo(f *Frame) error {
 	for {
-		f, n, err := Next(r.buf[r.start:r.end])
+		n, err := f.parse(r.buf[r.start:r.end])
 		if err != nil {
-			return Frame{}, err
+			return err
 		}
 		if n > 0 {
 			r.start += n
-			return f, nil
+			return nil
 		}
 		if err := r.fill(); err != nil {
-			return Frame{}, err
+			return err
 		}
 	}
 }

@@ -69,7 +69,8 @@ type pending struct {
 
 func (p *pending) id() uint64 { return uint64(p.gen)<<32 | uint64(p.index) }
 
-func newChannel(r io.Reader, w io.Writer, left *slough, in inbox) *channel {
+// newChannel is a channel that writes to w. Nothing is read before read.
+func newChannel(w io.Writer, left *slough, in inbox) *channel {
 	c := &channel{
 		w: ipc.NewWriter(w), inbox: in, window: ipc.Window,
 		ready: make(chan struct{}), closed: make(chan struct{}),
@@ -77,7 +78,6 @@ func newChannel(r io.Reader, w io.Writer, left *slough, in inbox) *channel {
 	if left != nil {
 		c.gen, c.hello = left.Gen, left.Hello
 	}
-	go c.read(ipc.NewReader(r), left == nil)
 	return c
 }
 
@@ -98,7 +98,7 @@ func (c *channel) read(r *ipc.Reader, first bool) {
 	var m ipc.Message
 	var kept payloads
 	for err == nil {
-		if f, err = r.Read(); err != nil {
+		if err = r.ReadTo(&f); err != nil {
 			break
 		}
 		var done bool

@@ -17,7 +17,7 @@ func Listen[T any](s *Server, items iter.Seq[T], f func(context.Context, T) erro
 		for v := range items {
 			failed := false
 			handled := make(chan struct{})
-			ok, _ := s.box.put(item{what: "an item of a stream", f: func(ctx context.Context) error {
+			ok, _ := s.box.put(item{job: &job{"an item of a stream", func(ctx context.Context) error {
 				defer close(handled)
 				select {
 				case <-stop:
@@ -27,7 +27,7 @@ func Listen[T any](s *Server, items iter.Seq[T], f func(context.Context, T) erro
 				err := f(ctx, v)
 				failed = err != nil
 				return err
-			}})
+			}}})
 			if !ok {
 				return
 			}

@@ -15,13 +15,16 @@ const (
 	itemCost    = 64
 )
 
-// item is one thing that waits for the server: a message, or a function.
+// item is one thing that waits for the server: a message, or a job.
 type item struct {
-	r    *request
+	r   *request
+	job *job
+}
+
+// job is a function that runs in the mailbox; what names it in the log.
+type job struct {
+	what string
 	f    func(context.Context) error
-	what string // what f is, for the log
-	// quiet is an item that does not count as something having come: GS-17.
-	quiet bool
 }
 
 // mailbox is the queue in front of a server. What the server asked to do next
@@ -124,7 +127,7 @@ func (it *item) cost() int {
 func (b *mailbox) putSystem(f func(context.Context) error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.system = append(b.system, item{f: f, what: "system", quiet: true})
+	b.system = append(b.system, item{job: &job{"system", f}})
 	b.come.Signal()
 }
 
@@ -207,7 +210,7 @@ func (b *mailbox) arm() {
 		if b.idleGen != gen || b.idle == nil {
 			return
 		}
-		b.next = append(b.next, item{f: b.idle, what: "timeout"})
+		b.next = append(b.next, item{job: &job{"timeout", b.idle}})
 		b.idle, b.idleTimer = nil, nil
 		b.come.Signal()
 	})
@@ -233,7 +236,7 @@ func (b *mailbox) setIdle(d time.Duration, f func(context.Context) error) {
 func (b *mailbox) then(f func(context.Context) error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.next = append(b.next, item{f: f, what: "continue"})
+	b.next = append(b.next, item{job: &job{"continue", f}})
 }
 
 // putBack puts items at the head of the queue, in order: a machine's postponed

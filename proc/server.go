@@ -43,7 +43,7 @@ type Server struct {
 	concurrent chan struct{} // nil: one at a time
 	slow       time.Duration
 	epoch      time.Time     // some time before anything was handled
-	last       time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's
+	last       time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's, unless it is Concurrent
 
 	stopping context.Context // done when the server is to end
 	stop     context.CancelCauseFunc
@@ -65,24 +65,14 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
 	s.running, s.ran = context.WithCancel(context.Background())
-	made := make(chan struct{}) // the reader may be faster than the assignment of s.ch
-	s.ch = newChannel(r, w, left, &doorstep{s, made})
+	s.ch = newChannel(w, left, s)
 	if left != nil {
 		s.restore()
 	}
-	close(made)
+	go s.ch.read(ipc.NewReader(r), left == nil)
 	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
 	return s
 }
-
-// doorstep is where the messages of a server wait that is being made.
-type doorstep struct {
-	s    *Server
-	made <-chan struct{}
-}
-
-func (d *doorstep) take(m *ipc.Message) { <-d.made; d.s.take(m) }
-func (d *doorstep) settle()             { <-d.made; d.s.settle() }
 
 // fault is how a handler broke: its panic, with the stack.
 type fault struct {
@@ -139,7 +129,7 @@ func (s *Server) live(init Init, ready bool, started chan<- error) error {
 	started <- nil
 	for {
 		it, under, rested, ok := s.box.take()
-		if rested || it.r == nil {
+		if s.concurrent == nil && (rested || it.r == nil) {
 			s.last = 0
 		}
 		if under {
@@ -196,10 +186,10 @@ var errGoexit = errors.New("a handler called runtime.Goexit")
 // do handles one item. An error ends the server.
 func (s *Server) do(it item) error {
 	if it.r == nil {
-		err := s.guard(it.what, func() error {
-			if err := it.f(s.base()); err != nil {
+		err := s.guard(it.job.what, func() error {
+			if err := it.job.f(s.base()); err != nil {
 				s.stats.failed.Add(1)
-				slog.Error("proc: handling "+it.what, "err", err)
+				slog.Error("proc: handling "+it.job.what, "err", err)
 			}
 			return nil
 		})
@@ -349,7 +339,7 @@ func (s *Server) HandleInfo(f func(ctx context.Context, method string, payload R
 
 // later puts f into the mailbox.
 func (s *Server) later(what string, f func(context.Context) error) {
-	if ok, _ := s.box.put(item{f: f, what: what}); !ok {
+	if ok, _ := s.box.put(item{job: &job{what, f}}); !ok {
 		s.stats.failed.Add(1)
 	}
 }
@@ -362,12 +352,12 @@ func (s *Server) Do(ctx context.Context, f func(context.Context) error) error {
 		return ErrCallingSelf
 	}
 	done := make(chan error, 1)
-	ok, _ := s.box.put(item{what: "do", f: func(base context.Context) error {
+	ok, _ := s.box.put(item{job: &job{"do", func(context.Context) error {
 		if ctx.Err() == nil {
 			done <- f(s.Context(ctx))
 		}
 		return nil
-	}})
+	}}})
 	if !ok {
 		return &CallError{To: "itself", Method: "do", Code: ErrDown}
 	}
