@@ -56,8 +56,13 @@ func main() {
 			return
 		case "echo":
 			plainEcho()
-		case "switch":
-			switchMain()
+		case "caller":
+			b := &bench{d: time.Second}
+			fmt.Println(b.callOther())
+			return
+		case "farm":
+			farm()
+			return
 		case "relay":
 			relayMain()
 		}
@@ -161,7 +166,15 @@ func (b *bench) run() {
 		b.row(fmt.Sprintf("proc casts, 64 KiB raw (%d)", p), "GB/s", 0, func() float64 { return b.casts(p, 65536) * 65536 / 1e9 })
 	}
 	relayed := b.row("two plain Go pipes and a relay between (1)", "us", 0, func() float64 { return b.plainRelay() })
-	b.row("worker, switch, worker: call, 64 B raw (1)", "us", relayed, func() float64 { return b.relay() })
+	b.row("worker, node, worker: call, 64 B raw (1)", "us", relayed, func() float64 { return b.relayed() })
+	var size float64
+	b.row("node to 1,000 workers: calls, 64 B raw, 64 callers (1)", "1000/s", 0, func() (rate float64) { rate, size = b.fanOut(1000, 64); return rate })
+	b.row("memory of the node, a channel, of 1,000", "KiB", 0, func() float64 {
+		if size == 0 {
+			_, size = b.fanOut(1000, 64)
+		}
+		return size
+	})
 }
 
 // child starts this program again over a pair of pipes.

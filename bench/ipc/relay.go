@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
 	"os/exec"
@@ -9,91 +8,9 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
-
-	"github.com/supertrees/supervise/ipc"
-	"github.com/supertrees/supervise/proc"
 )
 
-// node is the smallest host of a switch: a reading goroutine a link, one lock.
-type node struct {
-	mu sync.Mutex
-	sw *ipc.Switch
-}
-
-func (n *node) Send(l *ipc.Link, f *ipc.Frame) {
-	w, _ := l.Data.(*ipc.Writer)
-	check(w.Push(f, false))
-}
-func (n *node) Queued(*ipc.Link) (int, int) { return 0, 0 }
-func (n *node) Request(_ *ipc.Link, m *ipc.Message, ticket uint64) {
-	if ticket != 0 {
-		n.sw.Fail(ticket, &ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: m.Method})
-	}
-}
-func (n *node) Broken(_ *ipc.Link, err *ipc.Malformed) { check(err) }
-func (n *node) Cascade(*ipc.Link, string)              {}
-func (n *node) Numbered(uint32)                        {}
-
-func (n *node) serve(l *ipc.Link, r io.Reader) {
-	var split ipc.Splitter
-	buf := make([]byte, 64<<10)
-	for {
-		k, err := r.Read(buf)
-		n.mu.Lock()
-		bad := split.Feed(buf[:k], func(f *ipc.Frame) error { n.sw.Receive(l, f); return nil })
-		n.mu.Unlock()
-		if err != nil || bad != nil {
-			return
-		}
-	}
-}
-
-func (n *node) add(path string, w io.Writer) *ipc.Link {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	l := n.sw.AddWorker(path, 1, true)
-	l.Data = ipc.NewWriter(w)
-	_, err := w.Write(hello(l.Addr()))
-	check(err)
-	return l
-}
-
-// relay is a call from one worker to another through the switch of a third
-// process. The caller is this process; the switch is a child, so that every hop
-// is one between processes.
-func (b *bench) relay() float64 {
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	r, w, stop := child("switch", 1)
-	defer stop()
-	s, err := proc.AttachOver(r, w, func(*proc.Server) error { return nil })
-	check(err)
-	ctx := s.Context(context.Background())
-	payload := make(proc.Raw, 64)
-	return b.p50(func() {
-		_, err := echoRaw.Call(ctx, proc.Name("/other"), payload)
-		check(err)
-	})
-}
-
-// switchMain is the child: its parent is one worker, a child of its own the
-// other.
-func switchMain() {
-	runtime.GOMAXPROCS(1)
-	os.Unsetenv("SUPERVISE_CHANNEL")
-	n := &node{}
-	n.sw = ipc.NewRoot(n)
-	up, down := os.NewFile(3, "r"), os.NewFile(4, "w")
-	r, w, stop := child("worker", 1)
-	other := n.add("/other", w)
-	caller := n.add("/caller", down)
-	go n.serve(other, r)
-	n.serve(caller, up)
-	stop()
-	os.Exit(0)
-}
-
-// plainRelay is the same way with plain pipes and 64 bytes.
+// plainRelay is the way of relayed with plain pipes and 64 bytes.
 func (b *bench) plainRelay() float64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	r, w, stop := child("relay", 1)
