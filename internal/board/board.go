@@ -63,6 +63,7 @@ type Board struct {
 	client   *client
 	ports    []*Port // by the number that epoll knows a link by
 	free     []int32
+	turns    int32     // links so far, in the bits above sides: it tells those of one number apart
 	buffer   []byte    // shared by all reads
 	spare    [][]byte  // of queues
 	parts    ipc.Spare // of frames that are not whole
@@ -185,7 +186,7 @@ func (b *Board) turn(events []unix.EpollEvent) (done bool) {
 	done = len(events) < readyAtOnce
 	floods := 0
 	for i, event := range events {
-		if p := b.ports[event.Fd]; p != nil && p.floods && event.Pad == sideRead {
+		if p := b.of(event); p != nil && p.floods && event.Pad&sides == sideRead {
 			events[floods], events[i] = event, events[floods]
 			floods++
 		} else if b.serve(event) {
@@ -204,21 +205,32 @@ func (b *Board) turn(events []unix.EpollEvent) (done bool) {
 	return done
 }
 
-// The two descriptors of a link, as epoll's events name them.
+// The two descriptors of a link, as epoll's events name them, in the lowest bit
+// of what the rest says which link of that number it is.
 const (
 	sideRead  = 0
 	sideWrite = 1
+	sides     = 1
 )
+
+// of is the link that an event is about. Between the moment that epoll gave the
+// event and now the link may be gone and another have its number: then nil.
+func (b *Board) of(event unix.EpollEvent) *Port {
+	if p := b.ports[event.Fd]; p != nil && event.Pad&^sides == p.turn {
+		return p
+	}
+	return nil
+}
 
 // serve reads once from a link, or writes once to it. True: there may be more
 // to read.
 func (b *Board) serve(event unix.EpollEvent) bool {
-	p := b.ports[event.Fd]
+	p := b.of(event)
 	switch {
 	case p == nil:
-	case event.Pad == sideWrite && event.Events&unix.EPOLLERR != 0:
+	case event.Pad&sides == sideWrite && event.Events&unix.EPOLLERR != 0:
 		b.unread(p)
-	case event.Pad == sideWrite:
+	case event.Pad&sides == sideWrite:
 		p.full = false
 		b.write(p)
 	default:

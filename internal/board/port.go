@@ -41,6 +41,7 @@ type Port struct {
 	link   *ipc.Link
 	own    ownership
 	slot   int32
+	turn   int32         // which of the links with this slot
 	r, w   int32         // -1: closed
 	split  *ipc.Splitter // nil: the link carries nothing, or no more
 	lines  *ipc.Lines    // nil: frames
@@ -163,10 +164,12 @@ func (b *Board) watch(p *Port) error {
 		p.slot = int32(len(b.ports))
 		b.ports = append(b.ports, p)
 	}
+	b.turns += sides + 1
+	p.turn = b.turns
 	// Of the writing end epoll tells each time that it has room again, so that
 	// a pipe that fills and empties all the time costs no calls to say so.
-	in := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: sideRead}
-	out := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLET, Fd: p.slot, Pad: sideWrite}
+	in := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: p.turn | sideRead}
+	out := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLET, Fd: p.slot, Pad: p.turn | sideWrite}
 	if err := errors.Join(
 		unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.r), &in),
 		unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.w), &out),
@@ -186,7 +189,7 @@ func (b *Board) events(p *Port) uint32 {
 
 // interest tells epoll what is wanted of a link now.
 func (b *Board) interest(p *Port) {
-	event := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: sideRead}
+	event := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: p.turn | sideRead}
 	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, int(p.r), &event) // it is there: see watch
 }
 
