@@ -61,7 +61,7 @@ func main() {
 			fmt.Println(b.callOther())
 			return
 		case "farm":
-			farm()
+			farm(os.Args[2])
 			return
 		case "relay":
 			relayMain()

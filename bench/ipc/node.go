@@ -94,6 +94,7 @@ func (b *bench) fanOut(n, callers int) (rate, size float64) {
 		ports, files = append(ports, p), append(files, r, w)
 	}
 	cmd := role("farm", files...)
+	cmd.Args = append(cmd.Args, strconv.Itoa(n))
 	check(cmd.Start())
 	for _, f := range files {
 		f.Close()
@@ -141,15 +142,16 @@ func inUse() int64 {
 	return int64(m.HeapInuse + m.StackInuse)
 }
 
-// farm is a process of many workers, whose channels begin at descriptor 3.
-func farm() {
+// farm is a process of n workers, whose channels begin at descriptor 3.
+func farm(n string) {
+	many, err := strconv.Atoi(n)
+	check(err)
 	var wg sync.WaitGroup
-	for fd := uintptr(3); ; fd += 2 {
-		// A pipe that blocks would take a thread for each read.
-		if syscall.SetNonblock(int(fd), true) != nil || syscall.SetNonblock(int(fd+1), true) != nil {
-			break
-		}
-		r, w := os.NewFile(fd, "r"), os.NewFile(fd+1, "w")
+	for i := range many {
+		fd := 3 + 2*i
+		check(syscall.SetNonblock(fd, true)) // a pipe that blocks would take a thread for each read
+		check(syscall.SetNonblock(fd+1, true))
+		r, w := os.NewFile(uintptr(fd), "r"), os.NewFile(uintptr(fd+1), "w")
 		wg.Go(func() { check(proc.ServeOver(context.Background(), r, w, worker)) })
 	}
 	wg.Wait()
