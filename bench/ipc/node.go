@@ -120,7 +120,8 @@ func (b *bench) fanOut(n, callers int) (rate, size float64) {
 	}
 	wg.Wait()
 	took := time.Since(begun).Seconds()
-	files, cmd.ExtraFiles = nil, nil
+	clear(files)
+	cmd.ExtraFiles = nil
 	size = float64(inUse()-before) / float64(n) / 1024
 	total := 0
 	for _, k := range counts {

@@ -191,6 +191,9 @@ Where supervise/NAME.sock is, else /run.
 .TP
 .B NO_COLOR
 No colour, whatever its value.
+.TP
+.B SUPERVISE_RECORD
+A directory in which every supervisor of a tree writes down each step of its decisions, for a report of a fault that is to be played again.
 .PP
 A child finds its path in
 .BR SUPERVISE_PATH ,
