@@ -93,11 +93,11 @@ func Serve(ctx context.Context, init Init) error {
 	if err != nil {
 		return err
 	}
-	started, err := s.start(init, true)
+	started, err := s.start(init, true, true)
 	if err != nil {
 		return err
 	}
-	return s.serveUntil(ctx, started, true)
+	return s.serveUntil(ctx, started)
 }
 
 // ServeOver is Serve over the pipes given, r from the node and w to it, and
@@ -105,11 +105,11 @@ func Serve(ctx context.Context, init Init) error {
 // io.ErrClosedPipe the life ends as by KILL, without OnTerminate.
 func ServeOver(ctx context.Context, r io.Reader, w io.Writer, init Init) error {
 	s := newServer(r, w, nil)
-	started, err := s.start(init, true)
+	started, err := s.start(init, true, false)
 	if err != nil {
 		return err
 	}
-	return s.serveUntil(ctx, started, false)
+	return s.serveUntil(ctx, started)
 }
 
 // Attach runs the server of this process in a goroutine of its own, beside an
@@ -120,49 +120,44 @@ func Attach(init Init) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err = s.attach(init); err == nil {
-		s.orderBySignal()
-	}
-	return s, err
+	return s, s.attach(init, true)
 }
 
 // AttachOver is Attach over the pipes given, as ServeOver.
 func AttachOver(r io.Reader, w io.Writer, init Init) (*Server, error) {
 	s := newServer(r, w, nil)
-	return s, s.attach(init)
+	return s, s.attach(init, false)
 }
 
-func (s *Server) attach(init Init) error {
-	started, err := s.start(init, false)
+func (s *Server) attach(init Init, signals bool) error {
+	started, err := s.start(init, false, signals)
 	if err != nil {
 		return err
 	}
 	return <-started
 }
 
-// start runs the server in a goroutine of its own, once.
-func (s *Server) start(init Init, ready bool) (started <-chan error, err error) {
+// start runs the server in a goroutine of its own, once. It tells the node when
+// it is ready if it is to, and takes signals as orders.
+func (s *Server) start(init Init, ready, signals bool) (started <-chan error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.started {
 		return nil, errors.New("serving: this process has a server already")
 	}
-	s.started = true
+	s.started, s.signals = true, signals
 	result := make(chan error, 1)
 	go s.run(init, ready, result)
 	return result, nil
 }
 
 // serveUntil waits for the end of a server.
-func (s *Server) serveUntil(ctx context.Context, started <-chan error, signals bool) error {
+func (s *Server) serveUntil(ctx context.Context, started <-chan error) error {
 	if err := <-started; err != nil {
 		if errors.Is(err, ErrIgnore) {
 			return nil
 		}
 		return err
-	}
-	if signals {
-		s.orderBySignal()
 	}
 	stop := context.AfterFunc(ctx, func() { s.Stop(ErrShutdown) })
 	defer stop()

@@ -29,6 +29,7 @@ type Server struct {
 	mu         sync.Mutex
 	left       *slough // of an old image; nil in the first
 	started    bool    // by Serve or Attach
+	signals    bool    // once it is up, TERM and INT are orders
 	up         bool    // Init has returned nil
 	methods    map[string]*method
 	recent     atomic.Pointer[method] // the last that was looked up
@@ -114,6 +115,9 @@ func (s *Server) live(init Init, ready bool, started chan<- error) error {
 		s.ran()
 		started <- err
 		return err
+	}
+	if s.signals {
+		s.orderBySignal() // before anybody can know that it is up
 	}
 	s.mu.Lock()
 	s.up = true
