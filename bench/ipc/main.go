@@ -60,6 +60,9 @@ func main() {
 			b := &bench{d: time.Second}
 			fmt.Println(b.callOther())
 			return
+		case "rpc":
+			rpcMain()
+			return
 		case "farm":
 			farm(os.Args[2])
 			return
@@ -164,6 +167,10 @@ func (b *bench) run() {
 		b.row(fmt.Sprintf("proc casts, 64 B raw (%d)", p), "M/s", 0, func() float64 { return b.casts(p, 64) / 1e6 })
 		b.row(fmt.Sprintf("proc casts, JSON (%d)", p), "M/s", 0, func() float64 { return b.casts(p, 0) / 1e6 })
 		b.row(fmt.Sprintf("proc casts, 64 KiB raw (%d)", p), "GB/s", 0, func() float64 { return b.casts(p, 65536) * 65536 / 1e9 })
+	}
+	for _, p := range []int{1, 2} {
+		b.row(fmt.Sprintf("net/rpc over pipes: call, 64 B, 1 caller (%d)", p), "us", limit, func() float64 { return b.rpc(p, 1) })
+		b.row(fmt.Sprintf("net/rpc over pipes: calls, 64 B, 256 callers (%d)", p), "1000/s", 0, func() float64 { return b.rpc(p, 256) })
 	}
 	relayed := b.row("two plain Go pipes and a relay between (1)", "us", 0, func() float64 { return b.plainRelay() })
 	b.row("worker, node, worker: call, 64 B raw (1)", "us", relayed, func() float64 { return b.relayed() })
