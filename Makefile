@@ -26,7 +26,7 @@ lint: ## gofmt, vet and the linters of .golangci.yml
 test: needs lint unit ## everything, with the race detector
 
 unit: build
-	CGO_ENABLED=1 $(GO) test -race -timeout 40m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 
 bench: build ## ratios against the limits of the machine and against peers; SETS, SYSTEMS, ROUNDS, see bench/bench.py --list
 	./bench/needs
