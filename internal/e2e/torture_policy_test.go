@@ -49,7 +49,7 @@ command = "kill -SEGV $$"
 [[child]]
 name = "healthy"
 command = "sleep 0.05; exit 1"
-backoff = { min = "10ms", reset_after = "30ms", jitter = 0.0 }
+backoff = { min = "10ms", reset_after = "1ms", jitter = 0.0 }
 `)
 	for _, path := range []string{"/quick", "/slow", "/signalled"} {
 		r.await(path, journal.Backoff, 8)
