@@ -222,7 +222,7 @@ func (f From[Rep]) MarshalJSON() ([]byte, error) {
 	if f.r == nil || !f.r.call {
 		return nil, errNoFrom
 	}
-	return json.Marshal(sloughItem{Call: true, ID: f.r.id, Src: f.r.src, Method: f.r.method, By: f.r.by})
+	return json.Marshal(sloughItem{Call: true, Codec: f.r.codec, ID: f.r.id, Src: f.r.src, Method: f.r.method, By: f.r.by})
 }
 
 // UnmarshalJSON is the From again, in the new image.
@@ -235,7 +235,7 @@ func (f *From[Rep]) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &it); err != nil || !it.Call {
 		return errNoFrom
 	}
-	f.r = &request{s: s, call: true, id: it.ID, src: it.Src, method: it.Method, by: it.By}
+	f.r = &request{s: s, call: true, codec: it.Codec, id: it.ID, src: it.Src, method: it.Method, by: it.By}
 	s.adopt(f.r)
 	return nil
 }

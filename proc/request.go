@@ -100,7 +100,7 @@ func reply[Rep any](r *request, v Rep) bool {
 	if !r.claim() {
 		return false
 	}
-	codec, body, err := encode(v)
+	codec, body, err := encode(v, r.codec)
 	if err != nil {
 		return r.send(ipc.Error, ipc.CodecJSON, mustJSON(&ipc.ErrorBody{Code: ipc.CodeError, Message: "encoding the reply: " + err.Error()}))
 	}

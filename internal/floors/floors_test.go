@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"internal/sdnotify": 3,
 	"internal/board":    3,
 	"proc/proctest":     3,
+	"proc/cbor":         3,
 	"internal/sim":      3,
 	"internal/otpdiff":  4,
 	"internal/mutants":  4,
@@ -72,6 +73,17 @@ func TestTheCoreTouchesNoClockAndNoOS(t *testing.T) {
 		for _, i := range all[pkg] {
 			if i == "net/http" {
 				t.Errorf("%s imports net/http, which every worker would carry", pkg)
+			}
+		}
+	}
+}
+
+// A worker, and the program itself, carry CBOR only if they ask for it.
+func TestNobodyLinksCBORUnasked(t *testing.T) {
+	for pkg, imports := range importsOf(t, "../..") {
+		for _, i := range imports {
+			if strings.HasPrefix(i, "github.com/fxamacker/") && pkg != "proc/cbor" || i == module+"/proc/cbor" {
+				t.Errorf("%s imports %s: it is for programs that want it", pkg, i)
 			}
 		}
 	}
