@@ -58,6 +58,13 @@ var roles = map[string]func(){
 			return nil
 		})
 	},
+	"drops": func() {
+		proc.Main(func(s *proc.Server) error {
+			s.DropExpired()
+			Echo.Handle(s, func(_ context.Context, text string) (string, error) { return text, nil })
+			return nil
+		})
+	},
 	"ignore": func() { proc.Main(func(*proc.Server) error { return proc.ErrIgnore }) },
 	"fail":   func() { proc.Main(func(*proc.Server) error { return errBroken }) },
 	"attach": func() {

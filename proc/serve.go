@@ -14,6 +14,10 @@ func (s *Server) serve(it item) error {
 	m := s.lookup(r.method)
 	if r.call && !r.by.IsZero() && s.epoch.Add(begun).After(r.by) {
 		s.stats.expired.Add(1)
+		if s.dropExpired {
+			r.fail(&ipc.ErrorBody{Code: string(ErrTimeout), Message: "its time was over before its turn came"})
+			return nil
+		}
 	}
 	h := s.unknown
 	if m != nil {

@@ -43,8 +43,10 @@ type Server struct {
 	machine    *machine
 	concurrent chan struct{} // nil: one at a time
 	slow       time.Duration
-	epoch      time.Time     // some time before anything was handled
-	last       time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's, unless it is Concurrent
+	// dropExpired is set in Init, before anything is handled.
+	dropExpired bool
+	epoch       time.Time     // some time before anything was handled
+	last        time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's, unless it is Concurrent
 
 	stopping context.Context // done when the server is to end
 	stop     context.CancelCauseFunc
@@ -415,6 +417,13 @@ func (s *Server) LockThread() { runtime.LockOSThread() }
 // SlowAfter is how long a handler may take without a warning in the log: 1 s
 // if never called; 0 is for ever. For Init.
 func (s *Server) SlowAfter(d time.Duration) { s.slow = d }
+
+// DropExpired drops calls whose callers' time is over when their turn comes,
+// instead of running them for nobody (GS-2): for servers that do much for each
+// call and may fall behind. Such a call is answered with ErrTimeout, for callers
+// that have no clock of their own, and counted as expired, as those are that are
+// run too late. A call that its caller has only cancelled is run. For Init.
+func (s *Server) DropExpired() { s.dropExpired = true }
 
 // Methods is what the server handles, sorted.
 func (s *Server) Methods() []string {

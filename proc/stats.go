@@ -33,8 +33,8 @@ func (s *stats) quantile(q float64, n uint64) time.Duration {
 // to within a factor of 2.
 type Statistics struct {
 	In      uint64  `json:"in"`      // calls and casts that came
-	Handled uint64  `json:"handled"` // taken from the mailbox; the one that runs too
-	Expired uint64  `json:"expired"` // handled after their caller's time
+	Handled uint64  `json:"handled"` // begun; the one that runs too
+	Expired uint64  `json:"expired"` // whose caller's time was over when their turn came: handled, or dropped (DropExpired)
 	Failed  uint64  `json:"failed"`  // casts whose handlers returned an error
 	Dropped uint64  `json:"dropped"` // casts and calls for which the mailbox was full
 	Mailbox int     `json:"mailbox"` // items that wait
