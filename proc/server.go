@@ -64,7 +64,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	s := &Server{
 		left: left,
 		box:  newMailbox(), methods: map[string]*method{}, links: map[ipc.Addr]bool{},
-		calls: map[uint64]*request{}, slow: time.Second, epoch: time.Now(), result: make(chan error, 1),
+		calls: map[uint64]*request{}, epoch: time.Now(), result: make(chan error, 1),
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
 	s.running, s.ran = context.WithCancel(context.Background())
@@ -74,6 +74,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	}
 	go s.ch.read(ipc.NewReader(r), left == nil)
 	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
+	s.slow = time.Duration(s.ch.hello.SlowHandler)
 	return s
 }
 
@@ -414,8 +415,9 @@ func (s *Server) Concurrent(n int) { s.concurrent = make(chan struct{}, max(n, 1
 // LockThread runs Init and all handlers on one OS thread. For Init.
 func (s *Server) LockThread() { runtime.LockOSThread() }
 
-// SlowAfter is how long a handler may take without a warning in the log: 1 s
-// if never called; 0 is for ever. For Init.
+// SlowAfter is how long a handler may take without a warning in the log,
+// instead of what the configuration says (slow_handler, 1 s); 0 is for ever.
+// For Init.
 func (s *Server) SlowAfter(d time.Duration) { s.slow = d }
 
 // DropExpired drops calls whose callers' time is over when their turn comes,

@@ -43,6 +43,7 @@ var homes = map[string]home{
 	"ready":         inWorker | inDefaults,
 	"start_timeout": inWorker | inDefaults,
 	"channel":       inWorker | inDefaults,
+	"slow_handler":  inWorker | inDefaults,
 	"dir":           inWorker | inDefaults,
 	"env":           inWorker | inDefaults,
 	"env_file":      inWorker | inDefaults,
