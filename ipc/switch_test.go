@@ -128,6 +128,23 @@ func TestAPeerThatSendsWhatItMayNot(t *testing.T) {
 	}
 }
 
+func TestANewNodeGetsItsNumberHoweverMuchIsUnderWay(t *testing.T) {
+	d := newDeck(t)
+	var up *Link
+	d.sw, up = NewNode(d, "/mid", NewAddr(1, 2))
+	d.say(up, Message{Type: Reply, ID: d.sent[up][0].ID, Payload: []byte(`{"node":2}`)})
+	below := d.sw.AddNode("/mid/new", 1)
+	for i := range uint64(nodeWindow) {
+		d.say(below, Message{Type: Call, ID: i + 1, To: "/far", Method: "wait"})
+	}
+	d.queued[up] = queueCapAll + 1
+	d.got(up)
+	d.say(below, Message{Type: Call, ID: nodeWindow + 1, To: "/far", Method: "wait"})
+	d.want(below, fmt.Sprintf("error %d busy", nodeWindow+1))
+	d.say(below, Message{Type: Call, ID: nodeWindow + 2, Dst: Root, Method: VerbNode})
+	d.want(up, VerbNode)
+}
+
 func TestForgedSourcesAndAnswersAreWorthNothing(t *testing.T) {
 	d := newDeck(t)
 	a, b, bad := d.worker("/a"), d.worker("/b"), d.worker("/bad")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -80,17 +81,31 @@ func (p *peer) read() ipc.Message {
 	return m
 }
 
-// news waits for the next news that match.
+// news waits for the next news of a kind. What comes after it stays for the
+// next who asks: the board may have told of both at once.
 func news[N News](t testing.TB, b *Board) N {
 	t.Helper()
 	for range b.Bell() {
-		for _, n := range b.Take() {
+		taken := b.Take()
+		for i, n := range taken {
 			if n, ok := n.(N); ok {
+				b.putBack(taken[i+1:])
 				return n
 			}
 		}
 	}
 	panic("the bell has been closed")
+}
+
+// putBack is the other way of Take.
+func (b *Board) putBack(rest []News) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	later := b.news
+	b.news, b.newsSize = nil, 0
+	for _, n := range slices.Concat(rest, later) {
+		b.post(n)
+	}
 }
 
 func TestTheHelloStandsInThePipe(t *testing.T) {
