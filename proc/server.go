@@ -47,6 +47,7 @@ type Server struct {
 	dropExpired bool
 	epoch       time.Time     // some time before anything was handled
 	last        time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's, unless it is Concurrent
+	row         row
 
 	stopping context.Context // done when the server is to end
 	stop     context.CancelCauseFunc
@@ -134,22 +135,32 @@ func (s *Server) live(init Init, ready bool, started chan<- error) error {
 		s.aside(f)
 	}
 	started <- nil
+	s.loop()
+	return s.finish()
+}
+
+// loop handles what comes until the server is to end.
+func (s *Server) loop() {
 	for {
-		it, under, rested, ok := s.box.take()
-		if s.concurrent == nil && (rested || it.r == nil) {
-			s.last = 0
-		}
-		if under {
-			s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: false})
-		}
-		if !ok {
-			break
+		it := s.box.atHand()
+		if it == nil {
+			s.endRow()
+			var under, rested bool
+			it, under, rested = s.box.take()
+			if s.concurrent == nil && (rested || it == nil || it.r == nil) {
+				s.last = 0
+			}
+			if under {
+				s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: false})
+			}
+			if it == nil {
+				return
+			}
 		}
 		if err := s.do(it); err != nil {
 			s.end(&ending{reason: Reason{Abnormal, err.Error()}, err: err})
 		}
 	}
-	return s.finish()
 }
 
 // failed tells the node that Init did not succeed, or wants to be ignored.
@@ -191,8 +202,9 @@ var errKilled = errors.New("killed")
 var errGoexit = errors.New("a handler called runtime.Goexit")
 
 // do handles one item. An error ends the server.
-func (s *Server) do(it item) error {
+func (s *Server) do(it *item) error {
 	if it.r == nil {
+		s.endRow()
 		err := s.guard(it.job.what, func() error {
 			if err := it.job.f(s.base()); err != nil {
 				s.stats.failed.Add(1)
@@ -209,6 +221,7 @@ func (s *Server) do(it item) error {
 		return s.serve(it)
 	}
 	s.concurrent <- struct{}{}
+	own := *it // the mailbox's until the next is taken
 	s.wg.Go(func() {
 		err := errGoexit
 		defer func() {
@@ -216,7 +229,7 @@ func (s *Server) do(it item) error {
 				s.end(&ending{reason: Reason{Abnormal, err.Error()}, err: err})
 			}
 		}()
-		err = s.serve(it)
+		err = s.serve(&own)
 	})
 	return nil
 }
@@ -410,7 +423,10 @@ func (s *Server) aside(f func(context.Context) error) {
 
 // Concurrent lets n handlers run at once; their order, and what they share,
 // are then the program's own affair. For Init.
-func (s *Server) Concurrent(n int) { s.concurrent = make(chan struct{}, max(n, 1)) }
+func (s *Server) Concurrent(n int) {
+	s.concurrent = make(chan struct{}, max(n, 1))
+	s.box.takeOne()
+}
 
 // LockThread runs Init and all handlers on one OS thread. For Init.
 func (s *Server) LockThread() { runtime.LockOSThread() }
