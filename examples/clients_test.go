@@ -121,3 +121,27 @@ func TestClientsDieWell(t *testing.T) {
 		tr.until(is("0"), "call", c.name, "total")
 	}
 }
+
+func TestWorkersConform(t *testing.T) {
+	needs(t, "python3", "node")
+	bin := os.Getenv(binVariable)
+	for _, w := range []struct {
+		channel, echo string
+		command       []string
+	}{
+		{"frames", "", []string{bin + "/names"}},
+		{"frames", "echo", []string{bin + "/goworker", "me"}},
+		{"frames", "echo", []string{"clients/python/worker.py", "me"}},
+		{"lines", "echo", []string{"clients/python/worker.py", "me"}},
+		{"frames", "echo", []string{"clients/node/worker.js", "me"}},
+		{"lines", "echo", []string{"clients/node/worker.js", "me"}},
+		{"lines", "echo", []string{"clients/sh/worker.sh", "me"}},
+		{"lines", "", []string{"counter/counter.sh"}},
+	} {
+		args := append([]string{"conformance", "-timeout", "2m", "-channel", w.channel, "-echo", w.echo, "--"}, w.command...)
+		out, err := exec.Command(bin+"/supervise", args...).CombinedOutput()
+		if err != nil || !strings.Contains(string(out), "ok    end of the pipe\n") {
+			t.Errorf("%s in %s: %v\n%s", w.command[0], w.channel, err, out)
+		}
+	}
+}

@@ -136,7 +136,7 @@ class Worker:
                 os.set_inheritable(fd, False)
         except (KeyError, ValueError, OSError) as e:
             sys.exit(f"{self.client}: not supervised: {e}")
-        signal.signal(signal.SIGTERM, lambda *_: self.mailbox.put("shutdown"))
+        self.mind_term()
         data = os.read(self.r, READ_SIZE)
         if not data:
             sys.exit(f"{self.client}: the supervisor is gone")
@@ -146,6 +146,20 @@ class Worker:
         self.writer = threading.Thread(target=self.write, daemon=True)
         self.writer.start()
         self.greeted.wait()
+
+    def mind_term(self):
+        """Makes TERM an order to stop. A handler alone would not wake a main thread that is about to wait; a pipe does."""
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, lambda *_: None)
+
+        def wait():
+            while signal.SIGTERM not in os.read(woken, READ_SIZE):
+                pass
+            self.mailbox.put("shutdown")
+
+        threading.Thread(target=wait, daemon=True).start()
 
     def live(self, init, terminate) -> int:
         if not self.hello:

@@ -39,6 +39,12 @@ add() {
 }
 
 total=0
+read -r line <&"$R"
+versions=${line#*'"protocol":['} versions=${versions%%]*}
+case ,$versions, in
+*,1,*) ;;
+*) say '{"method":"$hello","params":{"protocol":0}}' && exit 1 ;;
+esac
 say '{"method":"$hello","params":{"protocol":1,"client":"sh"}}'
 say '{"id":1,"method":"$register","params":{"name":"'"$1"'"}}'
 say '{"method":"$ready","params":{"methods":["add","ask","crash","echo","quit","tell","total"]}}'
