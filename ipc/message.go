@@ -20,6 +20,7 @@ type Message struct {
 	Left        time.Duration // time left for a call; 0: no limit
 	Traceparent []byte        // 25 bytes, or none
 	Tracestate  []byte
+	Manage      bool // of one that came: the sender may change other workers. It is not sent
 
 	// Payload's bytes are the message's own when it came from Conn.Receive.
 	Payload []byte
@@ -118,7 +119,7 @@ func (m *Message) read(f *Frame, w *words) error {
 }
 
 func (m *Message) take(f *Fields, w *words) {
-	m.Method, m.To, m.Left = w.of(f.Method), w.of(f.To), f.Left
+	m.Method, m.To, m.Left, m.Manage = w.of(f.Method), w.of(f.To), f.Left, f.Manage
 	if f.Traceparent != nil {
 		m.Traceparent = append([]byte(nil), f.Traceparent...)
 	}

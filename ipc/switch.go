@@ -79,7 +79,8 @@ const (
 type Link struct {
 	// Data is the host's.
 	Data any
-	// Manage allows a worker the verbs that change others.
+	// Manage allows a worker the verbs that change others, here and, by a field
+	// of the call that nodes trust only each other with, on other nodes.
 	Manage bool
 
 	kind        Kind
@@ -302,6 +303,9 @@ func (s *Switch) forward(l *Link, f *Frame, fields *Fields, out *Link, monitor b
 			s.drop(at)
 			return s.refuse(l, f, code, "")
 		}
+	}
+	if l.Manage && !out.owned() && !fields.Manage {
+		f.Fields = withManage(f.Fields)
 	}
 	f.ID = s.label(at)
 	s.host.Send(out, f)

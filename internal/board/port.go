@@ -92,6 +92,13 @@ func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hell
 	return p, nil
 }
 
+// Permit allows the worker at a link the verbs that change others.
+func (b *Board) Permit(p *Port) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.link.Manage = true
+}
+
 // AddNode makes the link of a supervisor's process that is about to start.
 // What hello returns for its address goes before everything else.
 func (b *Board) AddNode(path string, incarnation uint64, hello func(ipc.Addr) ipc.Message) (*Port, error) {

@@ -44,6 +44,7 @@ var homes = map[string]home{
 	"start_timeout": inWorker | inDefaults,
 	"channel":       inWorker | inDefaults,
 	"slow_handler":  inWorker | inDefaults,
+	"manage":        inWorker,
 	"dir":           inWorker | inDefaults,
 	"env":           inWorker | inDefaults,
 	"env_file":      inWorker | inDefaults,

@@ -30,6 +30,12 @@ func (l *loader) worker(t *table, in scope, above *child.Subtree, names map[stri
 		p.Command = l.argv(e)
 		note(p, "command", e)
 	}
+	if e, ok := t.get("manage"); ok {
+		p.Manage, _ = l.flag(e)
+		if p.Manage && p.Channel == "" {
+			l.wrong(e, `manage = true needs a channel: set channel to "frames" or "lines"`)
+		}
+	}
 	l.useless(t, &spec, p)
 	l.missing(v, p)
 	above.Spec.Children = append(above.Spec.Children, spec)

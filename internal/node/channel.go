@@ -54,6 +54,9 @@ func (n *Node) connect(l *life, subtree *child.Subtree, order *child.Spawn) (err
 	if err != nil {
 		return err
 	}
+	if l.worker != nil && l.worker.Manage {
+		n.board.Permit(l.port)
+	}
 	l.port.Data = l
 	if l.port.Theirs[0] < 0 {
 		return nil
