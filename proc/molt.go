@@ -36,7 +36,7 @@ type sloughItem struct {
 	Codec   uint8     `json:"codec,omitempty"`
 	ID      uint64    `json:"id,omitempty"`
 	Src     ipc.Addr  `json:"src"`
-	Method  string    `json:"method,omitempty"`
+	Method  string    `json:"method"`
 	Payload []byte    `json:"payload,omitempty"`
 	By      time.Time `json:"by,omitzero"`
 }
@@ -174,9 +174,9 @@ func (s *Server) Molted(state any) bool {
 func (s *Server) restore() {
 	for i := range s.left.Mailbox {
 		it := &s.left.Mailbox[i]
-		r := &request{s: s, call: it.Call, codec: it.Codec, id: it.ID, src: it.Src, by: it.By}
+		r := &request{s: s, call: it.Call, codec: it.Codec, id: it.ID, src: it.Src, method: it.Method, payload: it.Payload, by: it.By}
 		s.adopt(r)
-		s.box.put(item{r: r, method: it.Method, payload: it.Payload, codec: it.Codec})
+		s.box.put(item{r: r})
 	}
 	s.left.Mailbox = nil
 }
@@ -196,9 +196,9 @@ func (b *mailbox) messages() []sloughItem {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var all []sloughItem
-	for _, it := range b.waitingLocked() {
+	for _, it := range b.queue[b.head:] {
 		if r := it.r; r != nil {
-			all = append(all, sloughItem{r.call, it.codec, r.id, r.src, it.method, it.payload, r.by})
+			all = append(all, sloughItem{r.call, r.codec, r.id, r.src, r.method, r.payload, r.by})
 		}
 	}
 	return all
@@ -222,7 +222,7 @@ func (f From[Rep]) MarshalJSON() ([]byte, error) {
 	if f.r == nil || !f.r.call {
 		return nil, errNoFrom
 	}
-	return json.Marshal(sloughItem{Call: true, Codec: f.r.codec, ID: f.r.id, Src: f.r.src, By: f.r.by})
+	return json.Marshal(sloughItem{Call: true, ID: f.r.id, Src: f.r.src, Method: f.r.method, By: f.r.by})
 }
 
 // UnmarshalJSON is the From again, in the new image.
@@ -235,7 +235,7 @@ func (f *From[Rep]) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &it); err != nil || !it.Call {
 		return errNoFrom
 	}
-	f.r = &request{s: s, call: true, codec: it.Codec, id: it.ID, src: it.Src, by: it.By}
+	f.r = &request{s: s, call: true, id: it.ID, src: it.Src, method: it.Method, by: it.By}
 	s.adopt(f.r)
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -18,15 +19,23 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+// The first thread is main's, which only waits: see child.Spawn.
+func init() { runtime.LockOSThread() }
+
 func main() {
+	status := make(chan int)
+	go func() { status <- begin() }()
+	os.Exit(<-status)
+}
+
+func begin() int {
 	switch {
 	case inNodeRole():
-		os.Exit(runNode())
+		return runNode()
 	case stage.IsActor():
-		os.Exit(stage.Act())
+		return stage.Act()
 	}
-	io := terminal()
-	os.Exit(run(io, os.Args[1:]))
+	return run(terminal(), os.Args[1:])
 }
 
 // outliveReaders makes a write to a standard output or error whose reader is
@@ -131,7 +140,7 @@ func commands() []command {
 		&orderCommand{verb: "start"}, &orderCommand{verb: "stop"}, &orderCommand{verb: "restart"},
 		&addCommand{}, &orderCommand{verb: "remove"}, &signalCommand{}, &shutdownCommand{},
 		&callCommand{}, &castCommand{}, &namesCommand{},
-		&checkCommand{}, &conformanceCommand{}, &simulateCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
+		&checkCommand{}, &simulateCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
 	}
 }
 

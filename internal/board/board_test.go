@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -81,31 +80,17 @@ func (p *peer) read() ipc.Message {
 	return m
 }
 
-// news waits for the next news of a kind. What comes after it stays for the
-// next who asks: the board may have told of both at once.
+// news waits for the next news that match.
 func news[N News](t testing.TB, b *Board) N {
 	t.Helper()
 	for range b.Bell() {
-		taken := b.Take()
-		for i, n := range taken {
+		for _, n := range b.Take() {
 			if n, ok := n.(N); ok {
-				b.putBack(taken[i+1:])
 				return n
 			}
 		}
 	}
 	panic("the bell has been closed")
-}
-
-// putBack is the other way of Take.
-func (b *Board) putBack(rest []News) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	later := b.news
-	b.news, b.newsSize = nil, 0
-	for _, n := range slices.Concat(rest, later) {
-		b.post(n)
-	}
 }
 
 func TestTheHelloStandsInThePipe(t *testing.T) {

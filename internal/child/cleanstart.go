@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,7 +48,7 @@ func cleanStart() (ignored []syscall.Signal, err error) {
 			signal.Notify(make(chan os.Signal, 1), sig) // the runtime leaves these two ignored
 		default:
 			if err := defaultAction(sig); err != nil {
-				return nil, fmt.Errorf("giving %s its default action: %w", SignalName(sig), err)
+				return nil, err
 			}
 		}
 	}
@@ -92,10 +91,6 @@ func ignoredSignals() []syscall.Signal {
 
 // defaultAction gives a signal that Go does not handle its default action.
 func defaultAction(sig syscall.Signal) error {
-	var action [8]uint64 // the kernel's sigaction, all zero: SIG_DFL on every Linux
-	_, _, errno := syscall.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&action)), 0, 8, 0, 0)
-	if errno != 0 {
-		return errno
-	}
-	return nil
+	_, err := swapAction(sig, &sigaction{})
+	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/supertrees/supervise/internal/fork"
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -51,8 +52,9 @@ const (
 )
 
 // Engine makes, signals and reaps the processes of one supervisor. One
-// goroutine at a time drives it; it need not be locked to a thread. No method
-// blocks, beyond the moment between fork and exec.
+// goroutine at a time drives it. No method blocks, beyond the moment between fork
+// and exec. A worker is killed when the thread ends on which it was spawned: see
+// Spawn.
 //
 // Everything that the process ever starts goes through its engine: Reap waits
 // for any child, so that os/exec beside it would lose its exit statuses.
@@ -62,7 +64,7 @@ type Engine struct {
 	level    string
 	whyBasic string
 	env      environment
-	spawner  *spawner
+	forker   *fork.Forker
 
 	lives     map[tree.Ref]*life
 	byID      map[string]*life // the latest life of each child
@@ -72,7 +74,12 @@ type Engine struct {
 	strangers map[int]*stranger
 	sole      *life // a sentinel's root, to which every stranger belongs; else nil
 	children  childList
-	spare     int      // a descriptor for when there are no more
+	deaths    *deaths
+	heard     *sigaction // what SIGCHLD did before Deafen; nil: it does
+	ready     [readyBound]unix.EpollEvent
+	few       []int    // strangers, the last time that there were few
+	unwatched []*life  // whose end the epoll does not tell of
+	spare     int      // /dev/null, and a descriptor for when there are no more
 	cg        *cgroups // nil: LevelBasic
 
 	adopted int           // strangers that were reaped
@@ -85,6 +92,7 @@ type life struct {
 	ref   tree.Ref
 	path  string
 	pid   int
+	pidfd int // open until the main process is reaped
 	node  bool
 	leaf  string // the name of its cgroup; "" at LevelBasic
 	ticks uint64 // clock ticks since boot at its spawn
@@ -122,18 +130,23 @@ func New(o Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening /dev/null: %w", err)
 	}
-	spawner, err := startSpawner()
+	forker, err := fork.New()
+	if err != nil {
+		return nil, fmt.Errorf("preparing to make processes: %w", err)
+	}
+	deaths, err := openDeaths()
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
-		path:    o.Path,
-		tree:    o.Tree,
-		level:   LevelBasic,
-		spawner: spawner,
-		lives:   map[tree.Ref]*life{},
-		byID:    map[string]*life{},
-		byPid:   map[int]*life{},
+		path:   o.Path,
+		tree:   o.Tree,
+		level:  LevelBasic,
+		forker: forker,
+		deaths: deaths,
+		lives:  map[tree.Ref]*life{},
+		byID:   map[string]*life{},
+		byPid:  map[int]*life{},
 
 		strangers: map[int]*stranger{},
 		children:  children,
@@ -200,7 +213,11 @@ func closeOnExec(keep []int) error {
 
 // Close gives back what the engine holds. Workers that are left die with it.
 func (e *Engine) Close() {
-	e.spawner.close()
+	e.forker.Close()
+	for _, l := range e.byPid {
+		syscall.Close(l.pidfd)
+	}
+	e.deaths.close()
 	syscall.Close(e.children.fd)
 	syscall.Close(e.spare)
 	if e.cg != nil {

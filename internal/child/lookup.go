@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/internal/fork"
 )
 
 // lookUp finds a command as execvp does, at every start, because binaries come
@@ -44,43 +46,29 @@ func lookUp(name, path string) (string, error) {
 
 var errNotInPath = fmt.Errorf("%w in PATH", error(syscall.ENOENT))
 
-// diagnose says which key is to blame for a fork or exec that failed: the
-// kernel gives one errno for all that happens between fork and exec.
-func (e *Engine) diagnose(s Spawn, c *command, err error) *StartError {
-	if s.Node {
+// diagnose says which key is to blame for a start that failed.
+func (e *Engine) diagnose(s Spawn, c *fork.Command, err error) *StartError {
+	var failed *fork.Error
+	if errors.As(err, &failed) {
+		err = failed.Err // its step is said in words
+	}
+	switch {
+	case s.Node:
 		return e.startError(s, "", err, "running this binary again")
-	}
-	if passing(err) && !errors.Is(err, syscall.ETXTBSY) {
+	case failed == nil || passing(err) && err != syscall.ETXTBSY:
 		return e.startError(s, "", err, "making a process")
-	}
-	if dir := s.Process.Dir; dir != "" && e.dirAtFault(c, err) {
-		return e.startError(s, "dir", err, fmt.Sprintf("dir %q", dir))
-	}
-	if cred := c.sys.Credential; cred != nil && errors.Is(err, syscall.EPERM) && os.Geteuid() != 0 {
+	case failed.Step == fork.StepDir:
+		return e.startError(s, "dir", err, fmt.Sprintf("dir %q", c.Dir))
+	case failed.Step == fork.StepCredential:
 		return e.startError(s, userKey(s.Process), err, fmt.Sprintf("becoming %s", describe(s.Process)))
+	case failed.Step != fork.StepExec:
+		return e.startError(s, "", err, "making a process ("+failed.Step+")")
 	}
 	what := fmt.Sprintf("command %q", s.Process.Command[0])
-	if errors.Is(err, syscall.ENOENT) {
-		if _, there := os.Stat(c.path); there == nil {
+	if err == syscall.ENOENT {
+		if _, there := os.Stat(c.Path); there == nil {
 			what += " is there, but not the interpreter that it names"
 		}
 	}
 	return e.startError(s, "command", err, what)
-}
-
-// dirAtFault tells a directory that cannot be entered from a command that
-// cannot be run. Where the errno fits both, an exec of nothing, which ends in
-// ENOENT if the directory could be entered, decides.
-func (e *Engine) dirAtFault(c *command, err error) bool {
-	st, statErr := os.Stat(c.attr.Dir)
-	if statErr != nil || !st.IsDir() {
-		return true
-	}
-	if !errors.Is(err, syscall.EACCES) {
-		return false
-	}
-	probe := *c
-	probe.path, probe.files, probe.sys.UseCgroupFD = "", []int{-1}, false
-	_, err = e.spawner.fork(&probe)
-	return errors.Is(err, syscall.EACCES)
 }

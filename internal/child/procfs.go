@@ -22,7 +22,7 @@ type childList struct {
 }
 
 // The kernel gives adopted processes to the main thread, and lists with them
-// what that thread made: nothing, since the spawner is another.
+// what that thread made, which is nothing: see Spawn.
 func openChildList() (childList, error) {
 	name := fmt.Sprintf("/proc/self/task/%d/children", os.Getpid())
 	fd, err := syscall.Open(name, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)

@@ -89,11 +89,12 @@ func (e *Engine) look() bool {
 			}
 			sure = sure && err == nil
 			if s == nil {
+				e.reapStranger(pid)
 				return
 			}
 			e.strangers[pid] = s
 		}
-		if l := s.owner; l != nil && l.exit != nil {
+		if l := s.owner; l != nil && l.exit != nil && !e.reapStranger(pid) {
 			l.left = append(l.left, s)
 		}
 	})

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/supertrees/supervise/internal/fork"
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -170,23 +171,21 @@ func (e *Engine) spawnRoot(r Root) (*life, error) {
 		return nil, err
 	}
 	defer syscall.Close(theirs)
-	c := command{
-		path: "/proc/self/exe", argv: append([]string{"supervise: /"}, r.Args...),
-		files: []int{openOrNone(0), openOrNone(1), openOrNone(2), RootLink: theirs}, input: true,
+	c := fork.Command{
+		Path: "/proc/self/exe", Argv: append([]string{"supervise: /"}, r.Args...),
+		Files: []int{openOrNone(0), openOrNone(1), openOrNone(2), RootLink: theirs}, Session: true,
 	}
 	more := append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1")
-	c.attr.Env = overlay(os.Environ(), append(more, withProcessors(forRoot(startedWith()), startedWith())...))
-	c.sys.Setsid = true
+	c.Env = overlay(os.Environ(), append(more, withProcessors(forRoot(startedWith()), startedWith())...))
 	if e.cg != nil && e.cg.lock >= 0 { // held by both: whoever is left of the tree holds it
-		c.files = append(c.files, e.cg.lock)
+		c.Files = append(c.Files, e.cg.lock)
 	}
 	l := &life{ref: tree.Ref{ID: "root", Incarnation: 1}, path: "/", node: true, ticks: bootTicks()}
-	if l.pid, err = e.forkInLeaf(&c, l); err != nil {
+	if err = e.forkInLeaf(&c, l); err != nil {
 		return nil, fmt.Errorf("starting the root: %w", err)
 	}
 	e.sole = l
 	listen(ours, r.Hear)
-	e.enter(l)
 	return l, nil
 }
 

@@ -61,20 +61,13 @@ func (e *Engine) Signal(ref tree.Ref, sig syscall.Signal) error {
 	return l.send(sig)
 }
 
-// send signals the main process through a pidfd. The pid cannot mean anybody
-// else before it is reaped here, so the pidfd is opened now and not kept: a
-// descriptor less a child. Should somebody else have reaped it, this is ESRCH.
+// send signals the main process. Where a seccomp filter forbids that by pidfd,
+// the pid serves: it cannot mean anybody else before it is reaped here. Should
+// somebody else have reaped it, the pidfd says so.
 func (l *life) send(signals ...syscall.Signal) error {
-	fd, cannot := unix.PidfdOpen(l.pid, 0)
-	if cannot == nil {
-		defer syscall.Close(fd)
-	}
 	for _, sig := range signals {
-		err := cannot
-		if err == nil {
-			err = unix.PidfdSendSignal(fd, sig, nil, 0)
-		}
-		if err != nil && err != unix.ESRCH { // no descriptor is to be had, or a seccomp filter forbids pidfds
+		err := unix.PidfdSendSignal(l.pidfd, sig, nil, 0)
+		if err == unix.ENOSYS || err == unix.EPERM {
 			err = syscall.Kill(l.pid, sig)
 		}
 		if err != nil && err != unix.ESRCH {

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/supertrees/supervise/internal/fork"
 	"github.com/supertrees/supervise/tree"
 )
 
@@ -43,6 +44,12 @@ type Spawned struct {
 
 // Spawn makes the process of a new life. The error is a *StartError; with one,
 // no process exists. A Ref is given only once.
+//
+// A worker is killed when the thread ends on which it was spawned: that is what
+// its parent-death signal is tied to. Go ends a thread whose goroutine was locked
+// to it and returned, and promises nothing about others. So the caller stays locked to
+// one thread, and not to the first: the kernel lists the children of each thread, and
+// with those of the first one the orphans that it hands over, which are then all of them.
 func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 	out := Spawned{Stdout: -1, Stderr: -1}
 	c, err := e.prepare(s)
@@ -65,14 +72,13 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 		}
 		stderr = pipes[1].w
 	}
-	c.files = append(append(c.files, -1, stdout, stderr), s.Files...)
+	c.Files = append(append(c.Files, e.spare, stdout, stderr), s.Files...)
 	l := &life{ref: s.Ref, path: s.Path, node: s.Node, ticks: bootTicks()}
-	if l.pid, err = e.forkInLeaf(c, l); err != nil {
+	if err = e.forkInLeaf(c, l); err != nil {
 		pipes[0].closeReader()
 		pipes[1].closeReader()
 		return out, e.diagnose(s, c, err)
 	}
-	e.enter(l)
 	if s.Stdout == 0 {
 		out.Stdout = pipes[0].r
 	}
@@ -84,24 +90,29 @@ func (e *Engine) Spawn(s Spawn) (Spawned, error) {
 }
 
 // forkInLeaf makes the process of a life, in a cgroup of its own where the
-// level is so.
-func (e *Engine) forkInLeaf(c *command, l *life) (pid int, err error) {
-	if e.cg == nil {
-		return e.spawner.fork(c)
+// level is so, and enters the life.
+func (e *Engine) forkInLeaf(c *fork.Command, l *life) (err error) {
+	if e.cg != nil {
+		leaf, fd, err := e.cg.makeLeaf(l.ref.ID)
+		if err != nil {
+			return fmt.Errorf("making a cgroup for it: %w", err)
+		}
+		defer syscall.Close(fd)
+		l.leaf, c.Cgroup = leaf, fd
 	}
-	leaf, fd, err := e.cg.makeLeaf(l.ref.ID)
+	p, err := e.forker.Start(c)
 	if err != nil {
-		return 0, fmt.Errorf("making a cgroup for it: %w", err)
+		if l.leaf != "" {
+			e.cg.remove(l.leaf)
+		}
+		return err
 	}
-	defer syscall.Close(fd)
-	c.sys.UseCgroupFD, c.sys.CgroupFD = true, fd
-	if pid, err = e.spawner.fork(c); err != nil {
-		e.cg.remove(leaf)
-		return 0, err
+	if l.leaf != "" {
+		e.cg.lives[l.leaf] = l
 	}
-	l.leaf = leaf
-	e.cg.lives[leaf] = l
-	return pid, nil
+	l.pid, l.pidfd = p.Pid, p.Pidfd
+	e.enter(l)
+	return nil
 }
 
 // enter begins a life.
@@ -109,33 +120,22 @@ func (e *Engine) enter(l *life) {
 	e.lives[l.ref] = l
 	e.byID[l.ref.ID] = l
 	e.byPid[l.pid] = l
-}
-
-// command is everything that a fork needs.
-type command struct {
-	path  string
-	argv  []string
-	files []int // the child's 0, 1, 2, …; -1 is none, and for 0 it is /dev/null
-	input bool  // files[0] counts
-	umask *uint32
-	attr  syscall.ProcAttr
-	sys   syscall.SysProcAttr
+	e.watch(l)
 }
 
 // prepare works out what is to be run, and as whom.
-func (e *Engine) prepare(s Spawn) (*command, error) {
-	c := &command{}
-	c.sys.Setpgid = true
+func (e *Engine) prepare(s Spawn) (*fork.Command, error) {
+	c := &fork.Command{}
 	e.env.reset()
 	if s.Node {
-		c.path = "/proc/self/exe"
-		c.argv = append([]string{"supervise: " + s.Path}, s.Args...)
+		c.Path = "/proc/self/exe"
+		c.Argv = append([]string{"supervise: " + s.Path}, s.Args...)
 		e.env.set(envNode + "=1")
 		for _, kv := range withProcessors(nodeProcessors, e.env.get(envProcessors)) {
 			e.env.set(kv)
 		}
 	} else {
-		c.sys.Pdeathsig = syscall.SIGKILL
+		c.Deathsig = syscall.SIGKILL
 		if err := e.prepareWorker(s, c); err != nil {
 			return nil, err
 		}
@@ -146,28 +146,28 @@ func (e *Engine) prepare(s Spawn) (*command, error) {
 	for _, kv := range s.Env {
 		e.env.set(kv)
 	}
-	c.attr.Env = e.env.scratch
+	c.Env = e.env.scratch
 	if !s.Node {
 		path, err := lookUp(s.Process.Command[0], e.env.get("PATH"))
 		if err != nil {
 			return nil, e.startError(s, "command", err, fmt.Sprintf("command %q", s.Process.Command[0]))
 		}
-		c.path = path
+		c.Path = path
 	}
 	return c, nil
 }
 
-func (e *Engine) prepareWorker(s Spawn, c *command) error {
+func (e *Engine) prepareWorker(s Spawn, c *fork.Command) error {
 	p := s.Process
 	if p == nil || len(p.Command) == 0 || p.Command[0] == "" {
 		return e.startError(s, "command", syscall.EINVAL, "command is empty")
 	}
-	c.argv = p.Command
+	c.Argv = p.Command
 	if len(s.Args) > 0 {
-		c.argv = append(p.Command[:len(p.Command):len(p.Command)], s.Args...)
+		c.Argv = append(p.Command[:len(p.Command):len(p.Command)], s.Args...)
 	}
-	c.umask = p.Umask
-	c.attr.Dir = p.Dir
+	c.Umask = p.Umask
+	c.Dir = p.Dir
 	if err := e.become(s, c); err != nil {
 		return err
 	}

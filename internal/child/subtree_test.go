@@ -143,6 +143,8 @@ func TestTheRootEndsInOrderWhenTheSentinelIsKilled(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) { // the engine adopts the root, and so sees its end
 		cmd, out, pids := sentinel(t, e.level)
 		must(t, cmd.Process.Kill())
+		_, err := cmd.Process.Wait()
+		must(t, err)
 		out.WriteTo(&strings.Builder{}) // until nobody holds the output
 		awaitUntil(t, e, func() bool { return !slices.ContainsFunc(pids, alive) })
 		if e.level == LevelCgroup { // nobody was left to remove its group: the next start does

@@ -7,6 +7,8 @@ import (
 	"os/user"
 	"strconv"
 	"syscall"
+
+	"github.com/supertrees/supervise/internal/fork"
 )
 
 var errNoUser = errors.New("there is no such user")
@@ -14,7 +16,7 @@ var errNoGroup = errors.New("there is no such group")
 
 // become fills in whom the child runs as, looked up at every start. user alone
 // brings its own groups and its HOME, USER and LOGNAME, as with systemd.
-func (e *Engine) become(s Spawn, c *command) error {
+func (e *Engine) become(s Spawn, c *fork.Command) error {
 	p := s.Process
 	if p.User == "" && p.Group == "" {
 		return nil
@@ -38,7 +40,7 @@ func (e *Engine) become(s Spawn, c *command) error {
 	if os.Geteuid() != 0 && cred.Uid == uint32(os.Geteuid()) && cred.Gid == uint32(os.Getegid()) {
 		return nil // it is so already, and asking again would not be permitted
 	}
-	c.sys.Credential = cred
+	c.Credential = cred
 	return nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 )
@@ -20,7 +19,7 @@ func play(role string, args []string) int {
 	case "stubborn":
 		return stubborn()
 	case "whole":
-		return longLine(args)
+		return longLine()
 	}
 	fmt.Fprintln(os.Stderr, "there is no role", role)
 	return 2
@@ -94,14 +93,10 @@ func stubborn() int {
 	return 0
 }
 
-// longLine prints so many MB without a newline, and a little more behind it.
-func longLine(args []string) int {
-	megabytes, err := strconv.Atoi(args[0])
-	if err != nil {
-		return 2
-	}
+// longLine prints 10 MB without a newline, and a little more behind it.
+func longLine() int {
 	piece := strings.Repeat("x", 1<<20)
-	for range megabytes {
+	for range 10 {
 		if _, err := os.Stdout.WriteString(piece); err != nil {
 			return 1
 		}

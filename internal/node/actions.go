@@ -119,7 +119,7 @@ func (n *Node) terminate(a tree.Terminate) {
 	sig := syscall.SIGTERM
 	if l.worker != nil {
 		sig = l.worker.Signal()
-		n.stopping = l.ref
+		n.expect()
 	}
 	n.sent(l, n.engine.Terminate(now(), l.ref, sig, a.Time))
 }

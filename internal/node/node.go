@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -33,10 +34,6 @@ import (
 // inboxSize bounds what other goroutines have posted and the node has not
 // handled yet; a full inbox makes them wait, never the node.
 const inboxSize = 1024
-
-// lingerTime is how long a node waits for a worker that it has just ordered to
-// stop, and for nothing else. Most end within it.
-const lingerTime = 2 * time.Millisecond
 
 // Upstream is where a node's news goes: the parent's pipe, or the root's
 // journal. Its methods are called by the node's goroutine alone, but Output,
@@ -88,6 +85,8 @@ type Node struct {
 
 	inbox   chan func()
 	signals chan os.Signal
+	died    chan struct{} // a main process has ended
+	calm    chan struct{} // a storm is over: wait for the next death
 
 	events  []tree.Event       // what the core has not been told yet, in order
 	lives   map[string]*life   // the present life of each child that has one
@@ -101,10 +100,11 @@ type Node struct {
 	due     dueList               // what the node itself is to do, and when
 	drawn   uint64                // the last instance number of a simple_one_for_one supervisor
 
-	ordered  bool     // the order to stop has come
-	orphaned bool     // the parent is gone
-	stopping tree.Ref // the worker that was ordered to stop just now
-	deaf     bool     // SIGCHLD is not listened to just now: see linger
+	ordered  bool // the order to stop has come
+	orphaned bool // the parent is gone
+	storm    bool // deaths are waited for by the node's own thread: see storm.go
+	deaths   int  // in storms, so far
+	told     bool // awaitDeaths has told of one, and waits for the storm to be over
 	quit     *tree.Quit
 	ended    chan struct{} // closed once quit is set
 
@@ -122,6 +122,8 @@ func New(c Config) (*Node, error) {
 		engine:  c.Engine,
 		inbox:   make(chan func(), inboxSize),
 		signals: make(chan os.Signal, 1),
+		died:    make(chan struct{}),
+		calm:    make(chan struct{}, 1),
 		lives:   make(map[string]*life),
 		below:   make(map[string]distant),
 		added:   make(map[string][]*brought),
@@ -149,6 +151,7 @@ func New(c Config) (*Node, error) {
 	}
 	n.prober = ready.New(host{n})
 	signal.Notify(n.signals, unix.SIGCHLD)
+	go n.awaitDeaths()
 	return n, nil
 }
 
@@ -172,6 +175,8 @@ func (n *Node) Post(f func()) { n.inbox <- f }
 
 // Run starts the children and supervises them until the core quits.
 func (n *Node) Run(up Upstream) tree.Quit {
+	runtime.LockOSThread() // the children are killed when their maker's thread ends
+	defer runtime.UnlockOSThread()
 	n.up = up
 	n.step(tree.Boot{}) // the first event, whatever is asked meanwhile
 	if !n.numbered() {
@@ -187,11 +192,13 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			continue
 		}
 		n.up.Flush()
-		if n.linger() || n.hark() {
+		if n.linger() {
 			continue
 		}
 		n.arm(timer)
 		select {
+		case <-n.died:
+			n.reapDead()
 		case <-n.signals:
 			n.reap()
 		case <-n.board.Bell():
@@ -244,6 +251,8 @@ func (n *Node) Status(id string) int { return n.status[id] }
 // order interrupts the boot of ten thousand children.
 func (n *Node) poll() {
 	select {
+	case <-n.died:
+		n.reapDead()
 	case <-n.signals:
 		n.reap()
 	case <-n.board.Bell():
@@ -252,39 +261,6 @@ func (n *Node) poll() {
 		f()
 	default:
 	}
-}
-
-// linger waits a moment for the child that was just ordered to stop, because a
-// supervisor with a thousand children stops them one after another. It says
-// whether that was worth the wait. Meanwhile SIGCHLD is not listened to: it
-// would tell what is known, by way of two threads and a look at every child.
-func (n *Node) linger() bool {
-	if n.stopping == (tree.Ref{}) {
-		return false
-	}
-	ref := n.stopping
-	n.stopping = tree.Ref{}
-	if !n.deaf {
-		signal.Stop(n.signals)
-		n.deaf = true
-	}
-	if !n.engine.Await(ref, lingerTime) {
-		return false
-	}
-	n.take(n.engine.ReapOne(now(), ref))
-	return true
-}
-
-// hark listens to SIGCHLD again, and makes good for what it would have told.
-// It says whether that was needed.
-func (n *Node) hark() bool {
-	if !n.deaf {
-		return false
-	}
-	n.deaf = false
-	signal.Notify(n.signals, unix.SIGCHLD)
-	n.reap()
-	return true
 }
 
 // step queues an event for the core.
@@ -320,7 +296,17 @@ func now() time.Duration {
 
 // arm sets the one timer to whatever is due first.
 func (n *Node) arm(timer *time.Timer) {
-	due, ok := n.core.Deadline()
+	due, ok := n.nextDue()
+	if !ok {
+		timer.Stop()
+		return
+	}
+	timer.Reset(max(due-now(), 0))
+}
+
+// nextDue is when something is due next, if anything is.
+func (n *Node) nextDue() (due time.Duration, ok bool) {
+	due, ok = n.core.Deadline()
 	if at, has := n.engine.Deadline(); has && (!ok || at < due) {
 		due, ok = at, true
 	}
@@ -330,11 +316,7 @@ func (n *Node) arm(timer *time.Timer) {
 	if len(n.due) > 0 && (!ok || n.due[0].at < due) {
 		due, ok = n.due[0].at, true
 	}
-	if !ok {
-		timer.Stop()
-		return
-	}
-	timer.Reset(max(due-now(), 0))
+	return due, ok
 }
 
 // timeIsUp serves whatever deadline has come.
