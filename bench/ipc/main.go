@@ -1,12 +1,13 @@
 // Ipc measures calls and casts between processes through package proc, beside
 // the limits of the same run: plain pipes in C and in Go.
 //
-//	go run ./bench/ipc [-d 1s] [-rounds 3] [-run words] [-profile directory]
+//	go run ./bench/ipc [-d 1s] [-rounds 3] [-run regexp] [-profile directory]
 //
 // Every row is the median of its rounds; its ratio is to the limit that it
-// names, in the same run. With -run only rows that contain the words are
-// measured, with -profile the CPU profiles of this process (parent) and of the
-// last worker stand in the directory afterwards.
+// names, in the same run. With -run only rows that match are measured, with
+// -profile the CPU profiles of this process (parent) and of the last worker
+// stand in the directory afterwards. Peers are measured from the repository's
+// root.
 package main
 
 import (
@@ -18,11 +19,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -72,10 +73,12 @@ func main() {
 	}
 	d := flag.Duration("d", time.Second, "how long each measurement takes")
 	rounds := flag.Int("rounds", 3, "measurements a row")
-	only := flag.String("run", "", "measure only the rows whose names contain this")
+	only := flag.String("run", "", "measure only the rows whose names match this regular expression")
 	profiles := flag.String("profile", "", "write CPU profiles into this directory")
 	flag.Parse()
-	b := &bench{d: *d, rounds: *rounds, only: *only}
+	wanted, err := regexp.Compile(*only)
+	check(err)
+	b := &bench{d: *d, rounds: *rounds, only: wanted}
 	if *profiles != "" {
 		check(os.Setenv(profileEnv, *profiles))
 		defer profile("parent")()
@@ -125,12 +128,12 @@ func plainEcho() {
 type bench struct {
 	d      time.Duration
 	rounds int
-	only   string // part of a row's name
+	only   *regexp.Regexp // names of rows
 }
 
 // row prints the median of a measurement, and its ratio to a limit.
 func (b *bench) row(name, unit string, limit float64, measure func() float64) float64 {
-	if !strings.Contains(name, b.only) {
+	if !b.wanted(name) {
 		return 0
 	}
 	var all []float64
@@ -146,6 +149,8 @@ func (b *bench) row(name, unit string, limit float64, measure func() float64) fl
 	fmt.Printf("%-58s %12.2f %-8s %s\n", name, median, unit, ratio)
 	return median
 }
+
+func (b *bench) wanted(row string) bool { return b.only.MatchString(row) }
 
 func (b *bench) run() {
 	fmt.Printf("%-58s %12s %-8s %s\n", "row (GOMAXPROCS of both ends)", "median", "", "ratio")
@@ -172,6 +177,7 @@ func (b *bench) run() {
 		b.row(fmt.Sprintf("net/rpc over pipes: call, 64 B, 1 caller (%d)", p), "us", limit, func() float64 { return b.rpc(p, 1) })
 		b.row(fmt.Sprintf("net/rpc over pipes: calls, 64 B, 256 callers (%d)", p), "1000/s", 0, func() float64 { return b.rpc(p, 256) })
 	}
+	b.peerRows(limit)
 	relayed := b.row("two plain Go pipes and a relay between (1)", "us", 0, func() float64 { return b.plainRelay() })
 	b.row("worker, node, worker: call, 64 B raw (1)", "us", relayed, func() float64 { return b.relayed() })
 	var size float64
