@@ -22,7 +22,7 @@ func (s *Switch) Cut(l *Link, down Down) {
 		s.abandon(l.ins.head - 1)
 	}
 	l.assemble.Drop()
-	l.told = nil
+	s.released(l)
 }
 
 // sendDown answers the call of a slot with the end of its callee.

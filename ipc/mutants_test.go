@@ -32,9 +32,13 @@ var mutants = []mutant{
 	{"a dead caller's calls are cancelled", "death.go", "	for l.ins.head != 0 {\n		s.abandon(l.ins.head - 1)\n	}", ""},
 	{"a dead callee's callers are answered", "death.go", "			s.sendDown(at-1, l, down)", "			s.drop(at - 1)"},
 	{"a monitor is answered", "death.go", "		s.endMonitor(at-1, downOf(l, s.slots[at-1].dst, down))", "		s.drop(at - 1)"},
-	{"a forwarded frame may not overflow", "route.go", "	if here > most || all > queueCapAll {", "	if here > most && all > queueCapAll {"},
+	{"a forwarded frame may not overflow", "route.go", "here > most || (all", "here > most && (all"},
+	{"a reader does not pay for those who do not read", "route.go", " && here > queueMark)", ")"},
+	{"a message in pieces may not overflow", "switch.go", "t.out != nil && s.tooLong(t.out)", "false"},
+	{"an answer in pieces may not overflow", "switch.go", "in != nil && !last && s.tooLong(in)", "false"},
 	{"a sender is told once", "route.go", "	if _, known := out.told[f.Src]; known {\n		return false\n	}", ""},
 	{"a worker may not stop another", "names.go", "	case VerbStop, VerbExit,", "	case VerbExit,"},
+	{"a death lets those go on who hold back", "death.go", "	s.released(l)", "	l.told = nil"},
 	{"what is refused is swallowed", "route.go", "	s.slots[at].more, s.slots[at].cast = true, f.Type == Cast", "	s.drop(at)"},
 }
 

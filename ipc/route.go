@@ -216,12 +216,8 @@ func encode(v any) []byte {
 // over says whether too much waits for out already; if it is only much, the
 // sender is told so, once.
 func (s *Switch) over(out *Link, f *Frame, fields *Fields) bool {
-	here, all := s.host.Queued(out)
-	most := queueCap
-	if !out.owned() {
-		most = math.MaxInt
-	}
-	if here > most || all > queueCapAll {
+	here, full := s.full(out, queueCap)
+	if full {
 		return true
 	}
 	if (here <= queueMark && !out.busy) || len(out.told) >= maxTold || f.Src == 0 {
@@ -242,6 +238,31 @@ func (s *Switch) over(out *Link, f *Frame, fields *Fields) bool {
 	return false
 }
 
+// full says how many bytes wait for out, and whether they are more than most or
+// than its share of what may wait for all. Where too much waits for all, only
+// those are full who are over the mark themselves: one that reads has to do
+// without nothing because others do not. A link between nodes is bounded by its host.
+func (s *Switch) full(out *Link, most int) (here int, full bool) {
+	if !out.owned() {
+		most = math.MaxInt
+	}
+	here, all := s.host.Queued(out)
+	return here, here > most || (all > queueCapAll && here > queueMark)
+}
+
+// breakOff ends a message in pieces that has no room any more at out, its
+// receiver, which then forgets the pieces that it has.
+func (s *Switch) breakOff(l *Link, f *Frame, at int32) error {
+	out := s.slots[at].out
+	s.host.Send(out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
+	s.drop(at)
+	if f.Type == Call {
+		return s.refuse(l, f, CodeBusy, "")
+	}
+	out.dropped++
+	return s.swallow(l, f)
+}
+
 // Drained tells the switch that less than half of what is much waits for l,
 // so that senders who were asked to hold back go on.
 func (s *Switch) Drained(l *Link) {
@@ -251,6 +272,12 @@ func (s *Switch) Drained(l *Link) {
 	if here, _ := s.host.Queued(l); here > queueMark/2 {
 		return
 	}
+	s.released(l)
+}
+
+// released lets those go on who hold back what is for l: there is room, or l is
+// no more, and what they keep is for its successor or for nobody.
+func (s *Switch) released(l *Link) {
 	told := l.told
 	l.told = nil
 	for addr, to := range told {

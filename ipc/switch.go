@@ -143,9 +143,12 @@ const (
 	maxTold = 1024
 	// Over queueMark bytes senders are asked to hold back; over queueCap, or
 	// queueCapAll for all links of a node, casts are dropped and calls get busy.
+	// A message in pieces that has begun may go on to pieceCap: one that is as
+	// long as can be has room.
 	queueMark   = 256 << 10
 	queueCap    = 4 << 20
 	queueCapAll = 64 << 20
+	pieceCap    = queueCap + MaxMessage
 )
 
 // NewRoot returns the switch of a tree's root.
@@ -366,6 +369,12 @@ func (s *Switch) castTo(l *Link, f *Frame, fields *Fields, out *Link) bool {
 	return true
 }
 
+// tooLong says whether a message in pieces for l has to end in the middle.
+func (s *Switch) tooLong(l *Link) bool {
+	_, full := s.full(l, pieceCap)
+	return full
+}
+
 // piece takes a piece that is not the first of its message.
 func (s *Switch) piece(l *Link, f *Frame) error {
 	id, found := f.ID, false
@@ -378,6 +387,10 @@ func (s *Switch) piece(l *Link, f *Frame) error {
 			switch {
 			case t.here:
 				if err := s.assembleHere(l, f, at-1); err != nil {
+					return err
+				}
+			case t.out != nil && s.tooLong(t.out):
+				if err := s.breakOff(l, f, at-1); err != nil {
 					return err
 				}
 			case t.out != nil:
@@ -416,6 +429,10 @@ func (s *Switch) answer(l *Link, f *Frame) {
 	}
 	t := &s.slots[at]
 	switch in := t.in; {
+	case in != nil && !last && s.tooLong(in):
+		s.sendError(in, t.inID, &ErrorBody{Code: CodeTooLarge, Message: "too much waits for whom the answer is for"})
+		s.done(at)
+		return
 	case in != nil:
 		f.ID, f.Dst = t.inID, 0
 		s.host.Send(in, f)

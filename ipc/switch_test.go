@@ -44,7 +44,13 @@ func (d *deck) Send(l *Link, f *Frame) {
 		d.sent[l] = append(d.sent[l], m)
 	}
 }
-func (d *deck) Queued(l *Link) (int, int) { return d.queued[l], d.queued[l] }
+func (d *deck) Queued(l *Link) (int, int) {
+	all := 0
+	for _, n := range d.queued {
+		all += n
+	}
+	return d.queued[l], all
+}
 func (d *deck) Request(l *Link, m *Message, ticket uint64) {
 	d.asked = append(d.asked, fmt.Sprint(l.Path(), " ", m.Method, " ", len(m.Payload)))
 	d.ticket = ticket
@@ -201,6 +207,12 @@ func TestAWorkerThatNeverReads(t *testing.T) {
 	d.want(c, `$flow {"to":"/b","busy":true}`)
 	d.say(b, Message{Type: Cast, Codec: CodecJSON, Method: VerbFlow, Payload: []byte(`{"busy":false}`)})
 	d.want(c, `$flow {"to":"/b","busy":false}`)
+	// When it is gone there is nobody to hold back for.
+	d.queued[b] = queueMark + 1
+	cast(a)
+	d.want(a, `$flow {"to":"/b","busy":true}`)
+	d.sw.Cut(b, Down{Reason: "killed"})
+	d.want(a, `$flow {"to":"/b","busy":false}`)
 }
 
 func TestPiecesOfWhatGoesNowhereAreSwallowed(t *testing.T) {
@@ -238,6 +250,50 @@ func TestPiecesOfWhatGoesNowhereAreSwallowed(t *testing.T) {
 	if !strings.Contains(d.broken[a], "messages in pieces") {
 		t.Errorf("it may: %q", d.broken[a])
 	}
+}
+
+func TestAMessageInPiecesEndsWhereTooMuchWaits(t *testing.T) {
+	d := newDeck(t)
+	a, b, c := d.worker("/a"), d.worker("/b"), d.worker("/c")
+	say := func(l *Link, m Message, full *Link, at int) { // full, from a piece on
+		n := 0
+		_ = m.Frames(nil, func(f *Frame) error {
+			if n++; n == at {
+				d.queued[full] = pieceCap + 1
+			}
+			one := *f
+			d.sw.Receive(l, &one)
+			return nil
+		})
+		d.queued[full] = 0
+	}
+	long := make([]byte, 4*MaxPayload)
+	for at := 2; at <= 4; at++ {
+		say(a, Message{Type: Call, ID: 1, To: "/b", Method: "x", Payload: long}, b, at)
+		d.want(a, "error 1 busy")
+		d.want(b, "cancel")
+		say(a, Message{Type: Cast, ID: 2, To: "/b", Method: "x", Payload: long}, b, at)
+		d.want(a)
+		d.want(b, "cancel")
+	}
+	if b.Dropped() != 3 {
+		t.Errorf("%d casts were dropped", b.Dropped())
+	}
+	// The same of an answer. The pieces that are left are nobody's.
+	d.say(a, Message{Type: Call, ID: 3, To: "/b", Method: "x"})
+	label := d.sent[b][0].ID
+	d.got(b)
+	say(b, Message{Type: Reply, ID: label, Payload: long}, a, 3)
+	d.want(a, "error 3 too_large")
+	d.want(b)
+	if d.sw.Open() != 0 || len(d.broken) != 0 {
+		t.Errorf("%d slots are left, broken: %v", d.sw.Open(), d.broken)
+	}
+	// Whoever reads gets what is his, though too much waits for others.
+	d.queued[b] = queueCapAll + 1
+	d.say(a, Message{Type: Call, ID: 4, To: "/c", Method: "x", Payload: long})
+	d.want(a)
+	d.want(c, "x")
 }
 
 func TestAMessageInPiecesForTheSupervisorItself(t *testing.T) {
