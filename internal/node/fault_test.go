@@ -72,16 +72,24 @@ func TestCallingOneselfIsAnErrorAtOnce(t *testing.T) {
 func TestTwoFullPipesNeverDeadlock(t *testing.T) {
 	left := worker(supervisor("/left"), "a", "puppet")
 	tt := plant(t, under(worker(supervisor("/"), "b", "puppet"), left))
+	floodBothWays(tt, 30_000, 1000)
+}
+
+// floodBothWays has /left/a and /b send each other so many casts and calls, all
+// at once.
+func floodBothWays(tt *testTree, casts, calls int) {
+	t := tt.t
+	t.Helper()
 	done := make(chan error, 4)
 	for from, to := range map[string]string{"/left/a": "/b", "/b": "/left/a"} {
 		go func() {
-			_, err := ask[int](tt, from, "notify", order{To: to, Method: "note", N: 30_000, Size: 300})
+			_, err := ask[int](tt, from, "notify", order{To: to, Method: "note", N: casts, Size: 300})
 			done <- err
 		}()
 		go func() {
-			got, err := ask[map[string]int](tt, from, "forward", order{To: to, Method: "echo", N: 1000, Size: 3000})
-			if err == nil && got["ok"]+got["busy"] != 1000 {
-				err = fmt.Errorf("of 1000 calls: %v", got)
+			got, err := ask[map[string]int](tt, from, "forward", order{To: to, Method: "echo", N: calls, Size: 3000})
+			if err == nil && got["ok"]+got["busy"] != calls {
+				err = fmt.Errorf("of %d calls: %v", calls, got)
 			}
 			done <- err
 		}()

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/supertrees/supervise/ipc"
@@ -30,6 +31,11 @@ type puppet struct {
 	open  map[uint64]chan ipc.Message
 	held  []uint64
 	notes []int
+	from  map[ipc.Addr]int // how many notes of each sender
+
+	cancels int
+	enough  atomic.Bool         // what goes on without end, ends
+	result  chan map[string]int // and this is what it saw
 }
 
 // play is the life of a worker process of the tests.
@@ -37,7 +43,7 @@ func play(role string) int {
 	if init := initOf(role); init != nil {
 		proc.Main(init)
 	}
-	p := &puppet{open: map[uint64]chan ipc.Message{}}
+	p := &puppet{open: map[uint64]chan ipc.Message{}, from: map[ipc.Addr]int{}, result: make(chan map[string]int, 1)}
 	r, w := channelOf()
 	if r == 0 {
 		fmt.Fprintln(os.Stderr, "no channel")
@@ -53,9 +59,15 @@ func play(role string) int {
 		out.Write(make([]byte, 3))
 		return 0
 	}
+	if p.rude(role) {
+		select {}
+	}
 	if err := p.greet(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 65
+	}
+	if status, ends := p.fated(role); ends {
+		return status
 	}
 	switch role {
 	case "ignores":
@@ -203,9 +215,17 @@ func (p *puppet) take(m ipc.Message) {
 			answers <- m
 		}
 	case ipc.Call:
+		if m.Refused != "" {
+			p.refuse(m.ID, m.Refused)
+			return
+		}
 		p.handle(&m)
 	case ipc.Cast:
 		p.heard(&m)
+	case ipc.Cancel:
+		p.mu.Lock()
+		p.cancels++
+		p.mu.Unlock()
 	}
 }
 
@@ -217,6 +237,7 @@ func (p *puppet) heard(m *ipc.Message) {
 	case "note":
 		n, _ := strconv.Atoi(string(m.Payload))
 		p.notes = append(p.notes, n)
+		p.from[m.Src]++
 	case ipc.VerbStop:
 		var s ipc.Stop
 		if json.Unmarshal(m.Payload, &s) == nil && s.Reason != "" {
@@ -265,7 +286,9 @@ func (p *puppet) handle(m *ipc.Message) {
 		go p.forward(m.ID, &o)
 	case "one": // make one call and pass on its outcome, whole
 		go func() {
-			answer := <-p.call(&ipc.Message{To: o.To, Method: o.Method, About: o.About, Codec: ipc.CodecJSON, Payload: jsonOf(o.Payload)})
+			call := ipc.Message{Method: o.Method, About: o.About, Codec: ipc.CodecJSON, Payload: jsonOf(o.Payload)}
+			address(&call, o.To)
+			answer := <-p.call(&call)
 			p.send(&ipc.Message{Type: answer.Type, ID: m.ID, Codec: answer.Codec, Payload: answer.Payload})
 		}()
 	case "notify": // N casts, numbered
@@ -305,8 +328,14 @@ func (p *puppet) misbehave(m *ipc.Message, o *order) {
 		p.reply(m.ID, "the last word")
 		os.Exit(0)
 	default:
-		p.send(&ipc.Message{Type: ipc.Error, ID: m.ID, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: m.Method})})
+		if !p.trick(m, o) {
+			p.refuse(m.ID, ipc.CodeNoMethod)
+		}
 	}
+}
+
+func (p *puppet) refuse(id uint64, code string) {
+	p.send(&ipc.Message{Type: ipc.Error, ID: id, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.ErrorBody{Code: code})})
 }
 
 func (p *puppet) forward(id uint64, o *order) {
