@@ -66,7 +66,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
 	s.running, s.ran = context.WithCancel(context.Background())
-	s.ch = newChannel(w, left, s)
+	s.ch = newChannel(writerTo(w), left, s)
 	if left != nil {
 		s.restore()
 	}

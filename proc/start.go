@@ -8,8 +8,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-
-	"github.com/supertrees/supervise/ipc"
 )
 
 // channelVariable names the two descriptors of the channel: "R,W", to read
@@ -80,35 +78,6 @@ var own = sync.OnceValues(func() (*Server, error) {
 			return nil, fmt.Errorf("opening the channel: %w", err)
 		}
 	}
-	w := os.NewFile(uintptr(inherited.w), "channel, to the node")
-	raw, err := w.SyscallConn()
-	if err != nil {
-		return nil, fmt.Errorf("opening the channel: %w", err)
-	}
-	return newServer(os.NewFile(uintptr(inherited.r), "channel, from the node"), &pipe{w, raw}, inherited.left), nil
+	r, w := os.NewFile(uintptr(inherited.r), "channel, from the node"), os.NewFile(uintptr(inherited.w), "channel, to the node")
+	return newServer(r, w, inherited.left), nil
 })
-
-// pipe is the writing end of a pipe that can also be written to without
-// waiting.
-type pipe struct {
-	*os.File
-	raw syscall.RawConn
-}
-
-// TryWrite writes what there is room for.
-func (p *pipe) TryWrite(b []byte) (n int, err error) {
-	ctlErr := p.raw.Write(func(fd uintptr) bool {
-		n, err = syscall.Write(int(fd), b)
-		return true
-	})
-	n = max(n, 0)
-	switch {
-	case ctlErr != nil:
-		return n, ctlErr
-	case err == syscall.EAGAIN || err == syscall.EINTR:
-		return n, nil
-	}
-	return n, err
-}
-
-var _ ipc.TryWriter = (*pipe)(nil)
