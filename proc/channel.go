@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/supertrees/supervise/ipc"
@@ -22,16 +22,8 @@ type channel struct {
 	closed chan struct{} // the pipe has ended
 	err    error         // why; valid once closed is
 
-	mu      sync.Mutex
-	pending []*pending
-	free    *pending
-	gen     uint32 // of the calls of an old image, which nobody waits for
-	open    int    // calls, monitors left out
-	window  int
-	waiters []chan struct{} // for room in the window, in order
-
-	timers  sync.Pool // *time.Timer; not shared, so that a channel may live in a bubble of synctest
-	castID  uint64    // of the last cast in pieces
+	calls   openCalls
+	castID  atomic.Uint64 // of the last cast in pieces
 	flow    flowControl
 	ordered piecesInOrder
 }
@@ -55,28 +47,15 @@ type answer struct {
 	message string
 }
 
-// pending is a call that waits for its answer. It is used again and again: gen
-// tells its uses apart, so that a late answer finds nothing.
-type pending struct {
-	index, gen uint32
-	used       bool
-	counted    bool
-	alone      bool // no other call was open when it was made
-	ch         chan answer
-	then       func(answer) // instead of ch
-	next       *pending
-}
-
-func (p *pending) id() uint64 { return uint64(p.gen)<<32 | uint64(p.index) }
-
 // newChannel is a channel that writes to w. Nothing is read before read.
 func newChannel(w io.Writer, left *slough, in inbox) *channel {
 	c := &channel{
-		w: ipc.NewWriter(w), inbox: in, window: ipc.Window,
+		w: ipc.NewWriter(w), inbox: in,
 		ready: make(chan struct{}), closed: make(chan struct{}),
 	}
+	c.calls.window, c.calls.epoch, c.calls.late = ipc.Window, time.Now(), c.cancel
 	if left != nil {
-		c.gen, c.hello = left.Gen, left.Hello
+		c.calls.gen, c.hello = left.Gen, left.Hello
 	}
 	return c
 }
@@ -158,7 +137,7 @@ func (c *channel) welcome() error {
 		known = known || v == ipc.Version
 	}
 	if c.hello.Window > 0 {
-		c.window = c.hello.Window
+		c.calls.window = c.hello.Window
 	}
 	welcome := ipc.Welcome{Client: "proc/go", Pid: pid(), Window: ipc.Window, Codecs: []string{"json", "raw"}}
 	if known {
@@ -176,137 +155,18 @@ func (c *channel) end(err error) {
 	if err == io.EOF {
 		err = nil
 	}
-	c.mu.Lock()
 	c.err = err
 	close(c.closed)
-	var open []*pending
-	for _, p := range c.pending {
-		if p.used {
-			open = append(open, p)
-		}
-	}
-	c.mu.Unlock()
 	c.w.Close()
-	for _, p := range open {
-		c.complete(p.id(), answer{code: ErrDown, message: "the channel has ended"})
-	}
+	c.calls.end()
 }
 
 func (c *channel) answered(m *ipc.Message) {
-	c.complete(m.ID, answer{body: m.Payload, failed: m.Type == ipc.Error, codec: m.Codec, src: m.Src, code: Error(m.Refused)})
+	c.calls.complete(m.ID, answer{body: m.Payload, failed: m.Type == ipc.Error, codec: m.Codec, src: m.Src, code: Error(m.Refused)})
 }
 
-// complete hands an answer to the call that waits for it, if one does.
-func (c *channel) complete(id uint64, a answer) {
-	c.mu.Lock()
-	p := c.lookup(id)
-	if p == nil {
-		c.mu.Unlock()
-		return
-	}
-	then := p.then
-	if then == nil {
-		select {
-		case p.ch <- a:
-		default: // a second answer
-		}
-		c.mu.Unlock()
-		return
-	}
-	c.releaseLocked(p)
-	c.mu.Unlock()
-	then(a)
-}
-
-func (c *channel) lookup(id uint64) *pending {
-	i := uint32(id)
-	if int(i) >= len(c.pending) || c.pending[i].gen != uint32(id>>32) || !c.pending[i].used {
-		return nil
-	}
-	return c.pending[i]
-}
-
-// acquire opens a pending call. A counted one waits for room in the window
-// until done or late; ok is false then.
-func (c *channel) acquire(counted bool, done <-chan struct{}, late <-chan time.Time) (p *pending, ok bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for counted && c.open >= c.window {
-		turn := make(chan struct{})
-		c.waiters = append(c.waiters, turn)
-		c.mu.Unlock()
-		select {
-		case <-turn:
-			c.mu.Lock()
-		case <-done:
-			c.mu.Lock()
-			c.leave(turn)
-			return nil, false
-		case <-late:
-			c.mu.Lock()
-			c.leave(turn)
-			return nil, false
-		}
-	}
-	if p = c.free; p != nil {
-		c.free = p.next
-	} else {
-		p = &pending{index: uint32(len(c.pending)), ch: make(chan answer, 1)}
-		c.pending = append(c.pending, p)
-	}
-	p.gen = max(p.gen, c.gen) + 1
-	p.used, p.counted = true, counted
-	if counted {
-		c.open++
-	}
-	p.alone = c.open <= 1
-	return p, true
-}
-
-// leave takes a waiter out of the line, or passes its turn on.
-func (c *channel) leave(turn chan struct{}) {
-	for i, w := range c.waiters {
-		if w == turn {
-			c.waiters = append(c.waiters[:i], c.waiters[i+1:]...)
-			return
-		}
-	}
-	c.nextWaiter()
-}
-
-func (c *channel) nextWaiter() {
-	if len(c.waiters) > 0 && c.open < c.window {
-		close(c.waiters[0])
-		c.waiters = c.waiters[1:]
-	}
-}
-
-func (c *channel) release(p *pending) {
-	c.mu.Lock()
-	c.releaseLocked(p)
-	c.mu.Unlock()
-}
-
-func (c *channel) releaseLocked(p *pending) {
-	select { // an answer that came as its caller gave up
-	case <-p.ch:
-	default:
-	}
-	p.used, p.then = false, nil
-	p.next, c.free = c.free, p
-	if p.counted {
-		c.open--
-		c.nextWaiter()
-	}
-}
-
-// abandon gives a call up: late answers are dropped, and the callee is told.
-func (c *channel) abandon(p *pending, id uint64) {
-	c.mu.Lock()
-	if c.lookup(id) == p {
-		c.releaseLocked(p)
-	}
-	c.mu.Unlock()
+// cancel tells the callee that nobody waits any more.
+func (c *channel) cancel(id uint64) {
 	_ = c.w.Push(&ipc.Frame{Header: ipc.Header{Type: ipc.Cancel, ID: id}}, false) // a broken pipe ends the reader, which says so
 }
 

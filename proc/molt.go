@@ -93,7 +93,7 @@ func program(argv []string) ([]string, error) {
 
 // shed writes what is left and executes argv. It returns only if it could not.
 func (s *Server) shed(argv []string, state []byte) error {
-	text, err := json.Marshal(slough{Hello: s.ch.hello, Gen: s.ch.newest(), State: state, Mailbox: s.box.messages()})
+	text, err := json.Marshal(slough{Hello: s.ch.hello, Gen: s.ch.calls.newest(), State: state, Mailbox: s.box.messages()})
 	if err != nil {
 		return err
 	}
@@ -202,17 +202,6 @@ func (b *mailbox) messages() []sloughItem {
 		}
 	}
 	return all
-}
-
-// newest is the highest generation that a call of this channel has had.
-func (c *channel) newest() (gen uint32) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	gen = c.gen
-	for _, p := range c.pending {
-		gen = max(gen, p.gen)
-	}
-	return gen
 }
 
 var errNoFrom = errors.New("a From that is not of a call")

@@ -21,50 +21,44 @@ func (c *channel) roundTrip(ctx context.Context, m *ipc.Message, limited bool) a
 	if a, ok := c.fits(m); !ok {
 		return a
 	}
-	late, stop := c.limit(ctx, m, limited)
-	defer stop()
-	p, ok := c.acquire(limited, ctx.Done(), late)
+	left := c.limit(ctx, m, limited)
+	w, done := c.calls.waiter(), ctx.Done()
+	id, alone, ok := c.calls.acquire(w, limited, done, left)
 	if !ok {
+		c.calls.waiters.Put(w)
 		return gaveUp(ctx.Err())
 	}
-	m.ID = p.id()
+	m.ID = id
 	// A call alone is written at once; of many, those that are made in the same
 	// turn go in one write.
-	if err := c.write(m, ctx.Done(), p.alone); err != nil {
-		c.release(p)
-		return c.notSent(ctx, err)
+	notSent := c.write(m, done, alone)
+	if notSent == nil && w.answered(done) {
+		return c.calls.outcome(w)
 	}
-	select {
-	case a := <-p.ch:
-		c.release(p)
-		return a
-	case <-ctx.Done():
-		c.abandon(p, m.ID)
-		return gaveUp(ctx.Err())
-	case <-late:
-		c.abandon(p, m.ID)
-		return gaveUp(context.DeadlineExceeded)
+	if c.calls.take(id) == nil { // it has its outcome all the same
+		<-w.woken
+		return c.calls.outcome(w)
 	}
+	c.calls.waiters.Put(w)
+	if notSent != nil {
+		return c.notSent(ctx, notSent)
+	}
+	c.cancel(id)
+	return gaveUp(ctx.Err())
 }
 
-// limit is when a call without a deadline of its own is late, and writes the
-// time left into m.
-func (c *channel) limit(ctx context.Context, m *ipc.Message, limited bool) (late <-chan time.Time, stop func()) {
+// limit is the time of a call without a deadline of its own, 0 for one that has
+// no such limit, and writes the time left into m.
+func (c *channel) limit(ctx context.Context, m *ipc.Message, limited bool) time.Duration {
 	if by, ok := ctx.Deadline(); ok {
 		m.Left = max(time.Until(by), time.Microsecond)
-		return nil, func() {}
+		return 0
 	}
 	if !limited || ctx.Value(keyForever{}) != nil {
-		return nil, func() {}
+		return 0
 	}
 	m.Left = callTimeout
-	t, ok := c.timers.Get().(*time.Timer)
-	if ok {
-		t.Reset(callTimeout)
-	} else {
-		t = time.NewTimer(callTimeout)
-	}
-	return t.C, func() { t.Stop(); c.timers.Put(t) }
+	return callTimeout
 }
 
 // gaveUp is the answer of a call whose caller stopped waiting; nil is late.
@@ -134,7 +128,7 @@ func (c *channel) writeInOrder(m *ipc.Message, pieces bool, done <-chan struct{}
 		return err
 	})
 	if err != nil && sent > 0 {
-		_ = c.w.Push(&ipc.Frame{Header: ipc.Header{Type: ipc.Cancel, ID: m.ID}}, false) // the same broken pipe at worst
+		c.cancel(m.ID)
 	}
 	return err
 }
@@ -157,60 +151,26 @@ func (c *channel) start(ctx context.Context, m *ipc.Message, then func(answer)) 
 		}
 		return &CallError{To: targetKey(m), Method: m.Method, Code: a.code, Message: a.message}
 	}
-	p, ok := c.acquire(true, ctx.Done(), nil)
+	w := &waiter{then: then}
+	id, _, ok := c.calls.acquire(w, true, ctx.Done(), c.limit(ctx, m, true))
 	if !ok {
 		return &CallError{To: targetKey(m), Method: m.Method, Code: gaveUp(ctx.Err()).code}
 	}
-	m.ID = p.id()
-	id := m.ID
-	left := callTimeout
-	if by, ok := ctx.Deadline(); ok {
-		left = time.Until(by)
-	} else if ctx.Value(keyForever{}) != nil {
-		left = 0
-	}
-	var timer *time.Timer
-	giveUp := func(err error) {
-		if c.drop(p, id) {
-			_ = c.w.Push(&ipc.Frame{Header: ipc.Header{Type: ipc.Cancel, ID: id}}, false) // a broken pipe ends the reader, which says so
-			then(gaveUp(err))
+	m.ID = id
+	c.calls.stopWith(id, context.AfterFunc(ctx, func() {
+		if c.calls.take(id) != nil {
+			c.cancel(id)
+			then(gaveUp(ctx.Err()))
 		}
-	}
-	if left != 0 {
-		m.Left = max(left, time.Microsecond)
-		timer = time.AfterFunc(left, func() { giveUp(context.DeadlineExceeded) })
-	}
-	stop := context.AfterFunc(ctx, func() { giveUp(ctx.Err()) })
-	c.mu.Lock()
-	if c.lookup(id) == p {
-		p.then = func(a answer) {
-			if timer != nil {
-				timer.Stop()
-			}
-			stop()
-			then(a)
-		}
-	}
-	c.mu.Unlock()
+	}))
 	if err := c.write(m, ctx.Done(), true); err != nil {
-		if !c.drop(p, id) {
+		if c.calls.take(id) == nil {
 			return nil // it has been given up, and then has been told
 		}
 		a := c.notSent(ctx, err)
 		return &CallError{To: targetKey(m), Method: m.Method, Code: a.code, Message: a.message}
 	}
 	return nil
-}
-
-// drop closes a pending call of start; false: it has its answer.
-func (c *channel) drop(p *pending, id uint64) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.lookup(id) != p {
-		return false
-	}
-	c.releaseLocked(p)
-	return true
 }
 
 // cast sends a cast, or keeps it back for a target that is behind.
@@ -234,10 +194,7 @@ func (c *channel) cast(ctx context.Context, m *ipc.Message) error {
 		}
 	}
 	if len(m.Payload) > ipc.MaxPayload {
-		c.mu.Lock()
-		c.castID++
-		m.ID = 1<<63 | c.castID
-		c.mu.Unlock()
+		m.ID = 1<<63 | c.castID.Add(1)
 	}
 	return c.write(m, ctx.Done(), false)
 }

@@ -13,7 +13,6 @@ import (
 // Monitor waits for the end of a life. See Server.Monitor.
 type Monitor struct {
 	s        *Server
-	p        *pending
 	id       uint64
 	canceled atomic.Bool
 }
@@ -23,10 +22,7 @@ type Monitor struct {
 // that is heard of that life.
 func (s *Server) Monitor(to Target, f func(context.Context, Down) error) *Monitor {
 	mon := &Monitor{s: s}
-	p, _ := s.ch.acquire(false, nil, nil)
-	mon.p, mon.id = p, p.id()
-	s.ch.mu.Lock()
-	p.then = func(a answer) {
+	w := &waiter{then: func(a answer) {
 		down := monitored(to, a)
 		s.later("the end of "+to.String(), func(ctx context.Context) error {
 			if mon.canceled.Load() {
@@ -34,12 +30,12 @@ func (s *Server) Monitor(to Target, f func(context.Context, Down) error) *Monito
 			}
 			return f(ctx, down)
 		})
-	}
-	s.ch.mu.Unlock()
+	}}
+	mon.id, _, _ = s.ch.calls.acquire(w, false, nil, 0)
 	m := ipc.Message{Type: ipc.Call, About: true, ID: mon.id, Method: ipc.VerbMonitor}
 	m.Dst, m.To = to.wire()
 	if err := s.ch.write(&m, s.ch.closed, true); err != nil {
-		s.ch.complete(mon.id, answer{code: ErrDown})
+		s.ch.calls.complete(mon.id, answer{code: ErrDown})
 	}
 	return mon
 }
@@ -67,8 +63,8 @@ func (m *Monitor) Cancel() {
 	if m.canceled.Swap(true) {
 		return
 	}
-	if m.s.ch.drop(m.p, m.id) {
-		_ = m.s.ch.w.Push(&ipc.Frame{Header: ipc.Header{Type: ipc.Cancel, ID: m.id}}, false) // a broken pipe ends the reader, which says so
+	if m.s.ch.calls.take(m.id) != nil {
+		m.s.ch.cancel(m.id)
 	}
 }
 
