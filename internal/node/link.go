@@ -29,7 +29,7 @@ const (
 	methodReady   = ipc.VerbReady  // up: the whole subtree runs
 	methodIgnore  = ipc.VerbIgnore // up: its start is answered with ignore
 	methodFailed  = ipc.VerbFailed // up: why it does not
-	methodEvent   = ipc.VerbEvent  // up: an array of records
+	methodEvent   = ipc.VerbEvent  // up: records, as journal.AppendRecords writes them
 	methodOutput  = ipc.VerbOutput // up: a batch of lines
 	methodRequest = "$request"     // down: a Request, answered by an Answer
 )
@@ -141,12 +141,13 @@ func (n *Node) hear(l *life, m *ipc.Message) {
 			answer(a)
 		}
 	case m.Method == methodEvent:
-		var records []journal.Record
-		if json.Unmarshal(m.Payload, &records) == nil {
-			for _, r := range records {
-				n.note(r)
-				n.pass(r)
-			}
+		records, err := journal.ReadRecords(m.Payload)
+		if err != nil {
+			n.emit(journal.Record{Event: journal.Warning, Path: l.path, Pid: l.pid, Message: err.Error()})
+		}
+		for _, r := range records {
+			n.note(r)
+			n.pass(r)
 		}
 	case m.Method == methodReady:
 		n.step(tree.Ready{Ref: l.ref})

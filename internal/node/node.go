@@ -191,10 +191,10 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			n.advance()
 			continue
 		}
-		n.up.Flush()
 		if n.linger() {
 			continue
 		}
+		n.up.Flush()
 		n.arm(timer)
 		select {
 		case <-n.died:

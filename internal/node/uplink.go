@@ -50,7 +50,7 @@ func (u *Uplink) Flush() {
 	if len(u.records) == 0 {
 		return
 	}
-	u.cast(methodEvent, ipc.CodecJSON, encode(u.records))
+	u.cast(methodEvent, ipc.CodecRaw, journal.AppendRecords(nil, u.records))
 	u.records = u.records[:0]
 }
 
