@@ -80,17 +80,32 @@ func (p *peer) read() ipc.Message {
 	return m
 }
 
-// news waits for the next news that match.
+// news waits for the next news of a kind. What came before it is dropped, and what
+// came after it is there for the next call.
 func news[N News](t testing.TB, b *Board) N {
 	t.Helper()
 	for range b.Bell() {
-		for _, n := range b.Take() {
+		all := b.Take()
+		for i, n := range all {
 			if n, ok := n.(N); ok {
+				putBack(b, all[i+1:])
 				return n
 			}
 		}
 	}
 	panic("the bell has been closed")
+}
+
+// putBack makes news that were taken the next ones.
+func putBack(b *Board, news []News) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	later := b.news
+	b.newsSize = 0
+	b.news = nil
+	for _, n := range append(news, later...) {
+		b.post(n)
+	}
 }
 
 func TestTheHelloStandsInThePipe(t *testing.T) {
