@@ -31,7 +31,7 @@ func build(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	cmd := exec.Command("go", "build", "-o", dir+"/", "../cmd/supervise", "./names", "./bank", "./pingpong", "./chat", "./discovery", "./updater", "./blocking", "./exitreasons", "./web")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "../cmd/supervise", "./names", "./bank", "./pingpong", "./chat", "./discovery", "./updater", "./blocking", "./exitreasons", "./web", "./clients/goworker")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the examples: %v\n%s", err, out)
 		return 1

@@ -3,6 +3,7 @@ package ipc
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,7 @@ const (
 	tagTraceparent = 4
 	tagTracestate  = 5
 	tagTotal       = 6
+	tagManage      = 7
 	tagRefused     = 0x80
 )
 
@@ -37,6 +39,7 @@ type Fields struct {
 	Traceparent []byte        // 25 bytes
 	Tracestate  []byte
 	Total       uint64 // size of the whole message, in the first of several pieces
+	Manage      bool   // the sender may change other workers; nodes write it, and only they
 	Refused     uint8  // the first unknown tag from 0x80 up: answered with bad_request
 }
 
@@ -97,6 +100,9 @@ func (f *Fields) set(tag uint8, v []byte) (why string) {
 			return size(false)
 		}
 		f.Total = binary.BigEndian.Uint64(v)
+	case tagManage:
+		f.Manage = true
+		return size(len(v) == 0)
 	default:
 		if tag >= tagRefused && f.Refused == 0 {
 			f.Refused = tag
@@ -120,7 +126,23 @@ func (f *Fields) Append(b []byte) []byte {
 		b = append(b, tagTotal, 0, sizeTotal)
 		b = binary.BigEndian.AppendUint64(b, f.Total)
 	}
+	if f.Manage {
+		b = append(b, tagManage, 0, 0)
+	}
 	return b
+}
+
+// withManage is a copy of well-formed extension fields, with Manage among
+// them; as they are, if there is no room.
+func withManage(fields []byte) []byte {
+	if len(fields)+sizeFieldsHead > MaxExt {
+		return fields
+	}
+	at := 0
+	for at < len(fields) && fields[at] < tagManage {
+		at += sizeFieldsHead + int(binary.BigEndian.Uint16(fields[at+1:]))
+	}
+	return slices.Concat(fields[:at], []byte{tagManage, 0, 0}, fields[at:])
 }
 
 func appendField[T string | []byte](b []byte, tag uint8, v T) []byte {

@@ -20,6 +20,7 @@ type Message struct {
 	Left        time.Duration // time left for a call; 0: no limit
 	Traceparent []byte        // 25 bytes, or none
 	Tracestate  []byte
+	Manage      bool // of one that came: the sender may change other workers. It is not sent
 
 	// Payload's bytes are the message's own when it came from Conn.Receive.
 	Payload []byte
@@ -84,25 +85,32 @@ func (m *Message) Frame(scratch []byte) (Frame, error) {
 // Message makes a message of a frame that is whole: one without More that
 // follows no other piece. The payload is the frame's.
 func (f *Frame) Message() (m Message, err error) {
-	var w words
-	if err := m.read(f, &w); err != nil {
+	if err := m.read(f, nil); err != nil {
 		return Message{}, err
 	}
 	return m, nil
 }
 
-// read is Message into memory that is there, with the strings that w knows.
+// read is Message into memory that is there, with the strings that w knows; w
+// may be nil.
 func (m *Message) read(f *Frame, w *words) error {
-	*m = Message{
-		Type: f.Type, Codec: f.Flags & CodecMask, About: f.Flags&About != 0,
-		ID: f.ID, Dst: f.Dst, Src: f.Src, Payload: f.Payload,
-	}
-	if len(f.Fields) > 0 {
+	m.Type, m.Codec, m.About = f.Type, f.Flags&CodecMask, f.Flags&About != 0
+	m.ID, m.Dst, m.Src, m.Payload = f.ID, f.Dst, f.Src, f.Payload
+	m.Method, m.To, m.Left, m.Refused = "", "", 0, ""
+	m.Traceparent, m.Tracestate = nil, nil
+	switch {
+	case len(f.Fields) == 0:
+	case w != nil && string(f.Fields) == string(w.fields):
+		m.Method, m.To, m.Left = w.method, w.to, w.left
+	default:
 		fields, err := ParseFields(f.Fields)
 		if err != nil {
 			return err
 		}
 		m.take(&fields, w)
+		if w != nil && m.Traceparent == nil && m.Tracestate == nil && m.Refused == "" {
+			w.fields, w.method, w.to, w.left = append(w.fields[:0], f.Fields...), m.Method, m.To, m.Left
+		}
 	}
 	if (m.Type == Call || m.Type == Cast) && m.Method == "" {
 		return malformed(f.Fields, "a call or a cast without a method, or a piece without a first")
@@ -111,7 +119,7 @@ func (m *Message) read(f *Frame, w *words) error {
 }
 
 func (m *Message) take(f *Fields, w *words) {
-	m.Method, m.To, m.Left = w.of(&w.method, f.Method), w.of(&w.to, f.To), f.Left
+	m.Method, m.To, m.Left, m.Manage = w.of(f.Method), w.of(f.To), f.Left, f.Manage
 	if f.Traceparent != nil {
 		m.Traceparent = append([]byte(nil), f.Traceparent...)
 	}
@@ -137,19 +145,21 @@ type Assembler struct {
 }
 
 // words keeps one string for each method and target that comes again and
-// again: no allocation a message. Of one that comes twice in a row not even a
-// look-up.
+// again: no allocation a message. The same fields twice in a row, which is what
+// a caller in a loop sends, are not even parsed.
 type words struct {
 	known      map[string]string
-	method, to string // the last
+	fields     []byte // the last that were parsed, unless there is more in them than
+	method, to string // this
+	left       time.Duration
 }
 
 // maxWords bounds it: who makes up more pays for them.
 const maxWords = 256
 
-func (w *words) of(last *string, b []byte) string {
-	if *last == string(b) {
-		return *last
+func (w *words) of(b []byte) string {
+	if w == nil || len(b) == 0 {
+		return string(b)
 	}
 	s, ok := w.known[string(b)]
 	if !ok {
@@ -159,7 +169,6 @@ func (w *words) of(last *string, b []byte) string {
 		s = string(b)
 		w.known[s] = s
 	}
-	*last = s
 	return s
 }
 

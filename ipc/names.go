@@ -55,6 +55,9 @@ func isRootVerb(method []byte) bool {
 // may says whether a worker may send this method, to this target: not what
 // would change other workers, nor speak for their node.
 func (l *Link) may(f *Frame, fields *Fields) bool {
+	if l.owned() && fields.Manage && !l.Manage {
+		return false
+	}
 	if l.kind != ToWorker || l.Manage || fields.Method[0] != '$' {
 		return true
 	}

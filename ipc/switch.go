@@ -79,7 +79,8 @@ const (
 type Link struct {
 	// Data is the host's.
 	Data any
-	// Manage allows a worker the verbs that change others.
+	// Manage allows a worker the verbs that change others, here and, by a field
+	// of the call that nodes trust only each other with, on other nodes.
 	Manage bool
 
 	kind        Kind
@@ -262,7 +263,7 @@ func (s *Switch) call(l *Link, f *Frame) error {
 		f.Src = l.addr
 	}
 	monitor := string(fields.Method) == VerbMonitor
-	if (monitor && l.monitors >= maxMonitors) || (!monitor && l.calls >= l.window()) {
+	if (monitor && l.monitors >= maxMonitors) || (!monitor && l.calls >= l.window() && !asksNumber(l, &fields)) {
 		return s.refuse(l, f, CodeBusy, "too many open calls")
 	}
 	if !l.may(f, &fields) {
@@ -278,12 +279,19 @@ func (s *Switch) call(l *Link, f *Frame) error {
 	return s.forward(l, f, &fields, to.link, monitor)
 }
 
+// asksNumber says whether a call is that of a new node for its number. It
+// passes every bound, as there is one for each node: without its answer a
+// node never starts.
+func asksNumber(l *Link, fields *Fields) bool {
+	return l.kind == ToNode && string(fields.Method) == VerbNode
+}
+
 // forward sends a call on and remembers whom its answer is for.
 func (s *Switch) forward(l *Link, f *Frame, fields *Fields, out *Link, monitor bool) error {
 	if out.addr == f.Src && out.owned() && f.Flags&About == 0 {
 		return s.refuse(l, f, CodeCallingSelf, "")
 	}
-	if s.over(out, f, fields) {
+	if s.over(out, f, fields) && !asksNumber(l, fields) {
 		return s.refuse(l, f, CodeBusy, "")
 	}
 	as := asCall
@@ -298,6 +306,9 @@ func (s *Switch) forward(l *Link, f *Frame, fields *Fields, out *Link, monitor b
 			s.drop(at)
 			return s.refuse(l, f, code, "")
 		}
+	}
+	if l.Manage && !out.owned() && !fields.Manage {
+		f.Fields = withManage(f.Fields)
 	}
 	f.ID = s.label(at)
 	s.host.Send(out, f)

@@ -134,6 +134,23 @@ func TestAPeerThatSendsWhatItMayNot(t *testing.T) {
 	}
 }
 
+func TestANewNodeGetsItsNumberHoweverMuchIsUnderWay(t *testing.T) {
+	d := newDeck(t)
+	var up *Link
+	d.sw, up = NewNode(d, "/mid", NewAddr(1, 2))
+	d.say(up, Message{Type: Reply, ID: d.sent[up][0].ID, Payload: []byte(`{"node":2}`)})
+	below := d.sw.AddNode("/mid/new", 1)
+	for i := range uint64(nodeWindow) {
+		d.say(below, Message{Type: Call, ID: i + 1, To: "/far", Method: "wait"})
+	}
+	d.queued[up] = queueCapAll + 1
+	d.got(up)
+	d.say(below, Message{Type: Call, ID: nodeWindow + 1, To: "/far", Method: "wait"})
+	d.want(below, fmt.Sprintf("error %d busy", nodeWindow+1))
+	d.say(below, Message{Type: Call, ID: nodeWindow + 2, Dst: Root, Method: VerbNode})
+	d.want(up, VerbNode)
+}
+
 func TestForgedSourcesAndAnswersAreWorthNothing(t *testing.T) {
 	d := newDeck(t)
 	a, b, bad := d.worker("/a"), d.worker("/b"), d.worker("/bad")
@@ -371,5 +388,48 @@ func BenchmarkSwitchCallAndReply(b *testing.B) {
 		d.sw.Receive(from, &f)
 		f = Frame{Header: Header{Type: Reply, ID: f.ID}, Payload: call.Payload}
 		d.sw.Receive(to, &f)
+	}
+}
+
+// Nodes trust each other with who may change things, and no worker.
+func TestOnlyNodesSayWhoMayManage(t *testing.T) {
+	d := newDeck(t)
+	boss, clerk, node := d.worker("/boss"), d.worker("/clerk"), d.sw.AddNode("/far", 1)
+	boss.Manage = true
+	ask := func(l *Link, forged bool) *Frame {
+		fields := Fields{Method: []byte("terminate_child"), To: []byte("/far"), Left: 1e9, Manage: forged}
+		f := &Frame{Header: Header{Type: Call, ID: 7, Flags: CodecJSON}, Fields: append(fields.Append(nil), 0x70, 0, 1, 'x'), Payload: []byte(`"b"`)}
+		d.sw.Receive(l, f)
+		return f
+	}
+	passed := func() []bool {
+		var all []bool
+		for _, m := range d.sent[node] {
+			all = append(all, m.Manage)
+		}
+		d.sent[node] = nil
+		return all
+	}
+	ask(boss, false)
+	if got := passed(); !slices.Equal(got, []bool{true}) {
+		t.Errorf("of one that may, the next node reads %v", got)
+	}
+	ask(clerk, false)
+	if got := passed(); !slices.Equal(got, []bool{false}) {
+		t.Errorf("of one that may not, the next node reads %v", got)
+	}
+	d.got(clerk)
+	ask(clerk, true)
+	d.want(clerk, "error 7 not_permitted")
+	if got := passed(); got != nil {
+		t.Errorf("of one that lies, the next node reads %v", got)
+	}
+	fields, err := ParseFields(withManage((&Fields{Method: []byte("m"), Tracestate: []byte("a=b"), Total: 9}).Append(nil)))
+	if err != nil || !fields.Manage || string(fields.Tracestate) != "a=b" || fields.Total != 9 {
+		t.Errorf("%+v, %v", fields, err)
+	}
+	full := make([]byte, MaxExt)
+	if got := withManage(full); len(got) != MaxExt {
+		t.Errorf("%d bytes of fields", len(got))
 	}
 }

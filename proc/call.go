@@ -42,7 +42,7 @@ func (c Call[Req, Rep]) Call(ctx context.Context, to Target, req Req) (rep Rep, 
 	if err != nil {
 		return rep, err
 	}
-	codec, body, err := encode(req)
+	codec, body, err := encode(req, ipc.CodecNone)
 	if err != nil {
 		return rep, fmt.Errorf("call %v %s: encoding the request: %w", to, string(c), err)
 	}
@@ -75,7 +75,7 @@ func (c Call[Req, Rep]) CallAsync(ctx context.Context, to Target, req Req, then 
 	if err != nil {
 		return err
 	}
-	codec, body, err := encode(req)
+	codec, body, err := encode(req, ipc.CodecNone)
 	if err != nil {
 		return fmt.Errorf("call %v %s: encoding the request: %w", to, string(c), err)
 	}
@@ -139,7 +139,7 @@ func (c Cast[Msg]) Cast(ctx context.Context, to Targets, msg Msg) error {
 	if err != nil {
 		return err
 	}
-	codec, body, err := encode(msg)
+	codec, body, err := encode(msg, ipc.CodecNone)
 	if err != nil {
 		return fmt.Errorf("cast %v %s: encoding the message: %w", to, string(c), err)
 	}

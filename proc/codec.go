@@ -13,14 +13,31 @@ type None = struct{}
 // Raw is a payload that goes as it is.
 type Raw []byte
 
-// encode is a value as it goes: Raw as bytes, None as nothing, all else as
-// JSON. The switch is on a pointer, so that only JSON moves v to the heap.
-func encode[T any](v T) (codec uint8, b []byte, err error) {
+// Payload is a type of requests and replies that knows itself how it goes
+// over the wire: T is one if *T implements this. Those of package proc/cbor are.
+// codec is a number of the protocol (ipc.CodecCBOR, …).
+type Payload interface {
+	// EncodePayload is the value as it goes. asked is the codec of the request
+	// that it answers; ipc.CodecNone if that had no payload, or if it answers none.
+	EncodePayload(asked uint8) (codec uint8, b []byte, err error)
+	// DecodePayload reads what came, which may be malformed. It is not called
+	// for an empty payload, which is the zero value of everything.
+	DecodePayload(codec uint8, b []byte) error
+}
+
+// encode is a value as it goes: Raw as bytes, None as nothing, a Payload as it
+// says, all else as JSON. The switch is on a pointer, so that only the latter
+// two move v to the heap. asked is the codec of the request that v answers.
+func encode[T any](v T, asked uint8) (codec uint8, b []byte, err error) {
 	switch v := any(&v).(type) {
 	case *None:
 		return ipc.CodecNone, nil, nil
 	case *Raw:
 		return ipc.CodecRaw, *v, nil
+	}
+	if _, own := any(&v).(Payload); own {
+		own := v
+		return any(&own).(Payload).EncodePayload(asked)
 	}
 	b, err = json.Marshal(v)
 	return ipc.CodecJSON, b, err
@@ -36,15 +53,24 @@ func decode[T any](codec uint8, b []byte) (v T, err error) {
 	case *None:
 		codec, b = ipc.CodecNone, nil
 	}
-	switch {
-	case len(b) == 0:
+	if len(b) == 0 {
 		return v, nil
-	case codec == ipc.CodecJSON:
+	}
+	if _, own := any(&v).(Payload); own {
+		return decodeOwn[T](codec, b)
+	}
+	switch codec {
+	case ipc.CodecJSON:
 		return decodeJSON[T](b)
-	case codec == ipc.CodecNone:
+	case ipc.CodecNone:
 		return v, fmt.Errorf("%d bytes of no codec", len(b))
 	}
 	return v, fmt.Errorf("codec %d is not JSON", codec)
+}
+
+func decodeOwn[T any](codec uint8, b []byte) (v T, err error) {
+	err = any(&v).(Payload).DecodePayload(codec, b)
+	return v, err
 }
 
 func decodeJSON[T any](b []byte) (v T, err error) {

@@ -13,8 +13,9 @@ type Where interface {
 	handle(name string, h handler)
 }
 
-// handler handles one request. postpone is for machines.
-type handler func(r *request) (postpone bool)
+// handler handles one message, which is valid until it returns. postpone is for
+// machines.
+type handler func(it *item) (postpone bool)
 
 // method is one method of a server. A machine's has a handler for each state
 // that has one, and any for all the others.
@@ -58,19 +59,20 @@ func (s *Server) method(name string) *method {
 // Handle says what answers the call. An error goes to the caller, and the
 // server lives on; a panic ends it. A method handled twice panics.
 func (c Call[Req, Rep]) Handle(on Where, f func(context.Context, Req) (Rep, error)) {
-	on.handle(string(c), func(r *request) bool {
-		req, ok := requestOf[Req](r)
+	on.handle(string(c), func(it *item) bool {
+		req, ok := requestOf[Req](it)
 		if !ok {
 			return false
 		}
+		r := it.r
 		rep, err := f(r, req)
 		if err == error(errPostpone) {
 			return true
 		}
 		if r.call && r.s.box.ending() != nil {
-			r.s.hold(func() { conclude(r, rep, err) })
+			r.s.hold(func() { conclude(r, string(c), rep, err) })
 		} else {
-			conclude(r, rep, err)
+			conclude(r, string(c), rep, err)
 		}
 		return false
 	})
@@ -80,16 +82,17 @@ func (c Call[Req, Rep]) Handle(on Where, f func(context.Context, Req) (Rep, erro
 // answers, now or later, from any goroutine; an error is the answer. A call
 // that From never answers runs into its caller's timeout (GS-11).
 func (c Call[Req, Rep]) HandleLater(on Where, f func(context.Context, Req, From[Rep]) error) {
-	on.handle(string(c), func(r *request) bool {
-		req, ok := requestOf[Req](r)
+	on.handle(string(c), func(it *item) bool {
+		req, ok := requestOf[Req](it)
 		if !ok {
 			return false
 		}
+		r := it.r
 		switch err := f(r, req, From[Rep]{r}); {
 		case err == error(errPostpone):
 			return true
 		case err != nil:
-			conclude(r, None{}, err)
+			conclude(r, string(c), None{}, err)
 		}
 		return false
 	})
@@ -98,48 +101,49 @@ func (c Call[Req, Rep]) HandleLater(on Where, f func(context.Context, Req, From[
 // Handle says what is done with the cast. An error is logged and counted; of a
 // call to the cast (Cast.Call) it is the answer.
 func (c Cast[Msg]) Handle(on Where, f func(context.Context, Msg) error) {
-	on.handle(string(c), func(r *request) bool {
-		msg, ok := requestOf[Msg](r)
+	on.handle(string(c), func(it *item) bool {
+		msg, ok := requestOf[Msg](it)
 		if !ok {
 			return false
 		}
+		r := it.r
 		err := f(r, msg)
 		if err == error(errPostpone) {
 			return true
 		}
 		if r.call && r.s.box.ending() != nil {
-			r.s.hold(func() { conclude(r, None{}, err) })
+			r.s.hold(func() { conclude(r, string(c), None{}, err) })
 		} else {
-			conclude(r, None{}, err)
+			conclude(r, string(c), None{}, err)
 		}
 		return false
 	})
 }
 
-func castFailed(r *request, err error) {
+func castFailed(r *request, method string, err error) {
 	r.s.stats.failed.Add(1)
-	slog.Error("proc: handling a cast", "method", r.method, "err", err)
+	slog.Error("proc: handling a cast", "method", method, "err", err)
 }
 
 // requestOf decodes a request, or answers that it cannot be.
-func requestOf[Req any](r *request) (req Req, ok bool) {
-	req, err := decode[Req](r.codec, r.payload)
+func requestOf[Req any](it *item) (req Req, ok bool) {
+	req, err := decode[Req](it.codec, it.payload)
 	if err == nil {
 		return req, true
 	}
-	if r.call {
-		r.fail(&ipc.ErrorBody{Code: ipc.CodeBadRequest, Message: err.Error()})
+	if it.r.call {
+		it.r.fail(&ipc.ErrorBody{Code: ipc.CodeBadRequest, Message: err.Error()})
 	} else {
-		castFailed(r, err)
+		castFailed(it.r, it.method, err)
 	}
 	return req, false
 }
 
 // conclude sends the answer of a handler that has returned.
-func conclude[Rep any](r *request, rep Rep, err error) {
+func conclude[Rep any](r *request, method string, rep Rep, err error) {
 	switch {
 	case err != nil && !r.call:
-		castFailed(r, err)
+		castFailed(r, method, err)
 	case err != nil:
 		r.fail(bodyOf(err))
 	case r.call:

@@ -37,6 +37,7 @@ func (p *payloads) keep(b []byte) []byte {
 // messages cost one lock and one waking. It is the reader's own.
 type intake struct {
 	requests []request // not used yet
+	casts    *request  // of the sender of the last cast
 	batch    []item
 	calls    int // in batch
 }
@@ -54,15 +55,24 @@ func (in *intake) request() *request {
 
 // receive takes a call or a cast for the mailbox.
 func (s *Server) receive(m *ipc.Message) {
-	r := s.intake.request()
-	r.s, r.call, r.codec, r.id, r.src, r.method, r.payload = s, m.Type == ipc.Call, m.Codec, m.ID, m.Src, m.Method, m.Payload
-	if m.Left > 0 {
-		r.by = time.Now().Add(m.Left)
+	in := &s.intake
+	r := in.casts
+	switch {
+	case m.Type == ipc.Call || m.Left > 0:
+		r = in.request()
+		r.s, r.call, r.codec, r.id, r.src = s, m.Type == ipc.Call, m.Codec, m.ID, m.Src
+		if m.Left > 0 {
+			r.by = time.Now().Add(m.Left)
+		}
+		if r.call {
+			in.calls++
+		}
+	case r == nil || r.src != m.Src:
+		r = &request{s: s, src: m.Src}
+		in.casts = r
 	}
-	if r.call {
-		s.intake.calls++
-	}
-	if s.intake.batch = append(s.intake.batch, item{r: r}); len(s.intake.batch) >= intakeBatch {
+	in.batch = append(in.batch, item{r: r, method: m.Method, payload: m.Payload, codec: m.Codec})
+	if len(in.batch) >= intakeBatch {
 		s.settle()
 	}
 }

@@ -134,7 +134,7 @@ func (m *machine) enter() {
 	if f == nil {
 		return
 	}
-	if err := m.s.do(item{job: &job{"entering a state", f}}); err != nil {
+	if err := m.s.do(&item{job: &job{"entering a state", f}}); err != nil {
 		m.s.Stop(err)
 	}
 	m.settle()

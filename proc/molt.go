@@ -36,7 +36,7 @@ type sloughItem struct {
 	Codec   uint8     `json:"codec,omitempty"`
 	ID      uint64    `json:"id,omitempty"`
 	Src     ipc.Addr  `json:"src"`
-	Method  string    `json:"method"`
+	Method  string    `json:"method,omitempty"`
 	Payload []byte    `json:"payload,omitempty"`
 	By      time.Time `json:"by,omitzero"`
 }
@@ -174,9 +174,9 @@ func (s *Server) Molted(state any) bool {
 func (s *Server) restore() {
 	for i := range s.left.Mailbox {
 		it := &s.left.Mailbox[i]
-		r := &request{s: s, call: it.Call, codec: it.Codec, id: it.ID, src: it.Src, method: it.Method, payload: it.Payload, by: it.By}
+		r := &request{s: s, call: it.Call, codec: it.Codec, id: it.ID, src: it.Src, by: it.By}
 		s.adopt(r)
-		s.box.put(item{r: r})
+		s.box.put(item{r: r, method: it.Method, payload: it.Payload, codec: it.Codec})
 	}
 	s.left.Mailbox = nil
 }
@@ -196,9 +196,9 @@ func (b *mailbox) messages() []sloughItem {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var all []sloughItem
-	for _, it := range b.queue[b.head:] {
+	for _, it := range b.waitingLocked() {
 		if r := it.r; r != nil {
-			all = append(all, sloughItem{r.call, r.codec, r.id, r.src, r.method, r.payload, r.by})
+			all = append(all, sloughItem{r.call, it.codec, r.id, r.src, it.method, it.payload, r.by})
 		}
 	}
 	return all
@@ -211,7 +211,7 @@ func (f From[Rep]) MarshalJSON() ([]byte, error) {
 	if f.r == nil || !f.r.call {
 		return nil, errNoFrom
 	}
-	return json.Marshal(sloughItem{Call: true, ID: f.r.id, Src: f.r.src, Method: f.r.method, By: f.r.by})
+	return json.Marshal(sloughItem{Call: true, Codec: f.r.codec, ID: f.r.id, Src: f.r.src, By: f.r.by})
 }
 
 // UnmarshalJSON is the From again, in the new image.
@@ -224,7 +224,7 @@ func (f *From[Rep]) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &it); err != nil || !it.Call {
 		return errNoFrom
 	}
-	f.r = &request{s: s, call: true, id: it.ID, src: it.Src, method: it.Method, by: it.By}
+	f.r = &request{s: s, call: true, codec: it.Codec, id: it.ID, src: it.Src, by: it.By}
 	s.adopt(f.r)
 	return nil
 }

@@ -58,8 +58,18 @@ var roles = map[string]func(){
 			return nil
 		})
 	},
-	"ignore": func() { proc.Main(func(*proc.Server) error { return proc.ErrIgnore }) },
-	"fail":   func() { proc.Main(func(*proc.Server) error { return errBroken }) },
+	"drops": func() {
+		proc.Main(func(s *proc.Server) error {
+			s.DropExpired()
+			Echo.Handle(s, func(_ context.Context, text string) (string, error) { return text, nil })
+			return nil
+		})
+	},
+	"sleeper":      sleeper(-1),
+	"own sleeper":  sleeper(time.Millisecond),
+	"deep sleeper": sleeper(0),
+	"ignore":       func() { proc.Main(func(*proc.Server) error { return proc.ErrIgnore }) },
+	"fail":         func() { proc.Main(func(*proc.Server) error { return errBroken }) },
 	"attach": func() {
 		s, err := proc.Attach(func(s *proc.Server) error {
 			Echo.Handle(s, func(_ context.Context, text string) (string, error) { return text, nil })
@@ -107,6 +117,20 @@ var roles = map[string]func(){
 		fmt.Printf("%s%v\n", out, err)
 		proc.Main(func(*proc.Server) error { return nil })
 	},
+}
+
+// sleeper is a worker with handlers that take as long as they are told; it
+// knows itself how long is slow, unless slow is negative.
+func sleeper(slow time.Duration) func() {
+	return func() {
+		proc.Main(func(s *proc.Server) error {
+			if slow >= 0 {
+				s.SlowAfter(slow)
+			}
+			Sleep.Handle(s, func(_ context.Context, d time.Duration) (string, error) { time.Sleep(d); return "slept", nil })
+			return nil
+		})
+	}
 }
 
 // process is a worker and the node's end of its channel.

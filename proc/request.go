@@ -8,18 +8,17 @@ import (
 	"github.com/supertrees/supervise/ipc"
 )
 
-// request is a call or a cast that has come. It is also the context of its
-// handler: it has the caller's deadline, is cancelled when the caller gives
-// up, and carries the server. What a context costs is made only when asked for.
+// request is a call that has come, or what casts from one sender have in common,
+// for which nobody waits. It is also the context of their
+// handlers: it has the caller's deadline, is cancelled when the caller gives up,
+// and carries the server. What a context costs is made only when asked for.
 type request struct {
-	s       *Server
-	call    bool
-	codec   uint8
-	id      uint64
-	src     ipc.Addr
-	method  string
-	payload []byte
-	by      time.Time // zero: no limit
+	s     *Server
+	call  bool
+	codec uint8 // of a call's payload
+	id    uint64
+	src   ipc.Addr
+	by    time.Time // zero: no limit
 
 	mu       sync.Mutex
 	inner    context.Context
@@ -100,7 +99,7 @@ func reply[Rep any](r *request, v Rep) bool {
 	if !r.claim() {
 		return false
 	}
-	codec, body, err := encode(v)
+	codec, body, err := encode(v, r.codec)
 	if err != nil {
 		return r.send(ipc.Error, ipc.CodecJSON, mustJSON(&ipc.ErrorBody{Code: ipc.CodeError, Message: "encoding the reply: " + err.Error()}))
 	}

@@ -43,8 +43,11 @@ type Server struct {
 	machine    *machine
 	concurrent chan struct{} // nil: one at a time
 	slow       time.Duration
-	epoch      time.Time     // some time before anything was handled
-	last       time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's, unless it is Concurrent
+	// dropExpired is set in Init, before anything is handled.
+	dropExpired bool
+	epoch       time.Time     // some time before anything was handled
+	last        time.Duration // since then, when the last handler ended; 0: look at the clock. The server's goroutine's, unless it is Concurrent
+	row         row
 
 	stopping context.Context // done when the server is to end
 	stop     context.CancelCauseFunc
@@ -62,7 +65,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	s := &Server{
 		left: left,
 		box:  newMailbox(), methods: map[string]*method{}, links: map[ipc.Addr]bool{},
-		calls: map[uint64]*request{}, slow: time.Second, epoch: time.Now(), result: make(chan error, 1),
+		calls: map[uint64]*request{}, epoch: time.Now(), result: make(chan error, 1),
 	}
 	s.stopping, s.stop = context.WithCancelCause(context.Background())
 	s.running, s.ran = context.WithCancel(context.Background())
@@ -72,6 +75,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	}
 	go s.ch.read(ipc.NewReader(r), left == nil)
 	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
+	s.slow = time.Duration(s.ch.hello.SlowHandler)
 	return s
 }
 
@@ -131,22 +135,32 @@ func (s *Server) live(init Init, ready bool, started chan<- error) error {
 		s.aside(f)
 	}
 	started <- nil
+	s.loop()
+	return s.finish()
+}
+
+// loop handles what comes until the server is to end.
+func (s *Server) loop() {
 	for {
-		it, under, rested, ok := s.box.take()
-		if s.concurrent == nil && (rested || it.r == nil) {
-			s.last = 0
-		}
-		if under {
-			s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: false})
-		}
-		if !ok {
-			break
+		it := s.box.atHand()
+		if it == nil {
+			s.endRow()
+			var under, rested bool
+			it, under, rested = s.box.take()
+			if s.concurrent == nil && (rested || it == nil || it.r == nil) {
+				s.last = 0
+			}
+			if under {
+				s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: false})
+			}
+			if it == nil {
+				return
+			}
 		}
 		if err := s.do(it); err != nil {
 			s.end(&ending{reason: Reason{Abnormal, err.Error()}, err: err})
 		}
 	}
-	return s.finish()
 }
 
 // failed tells the node that Init did not succeed, or wants to be ignored.
@@ -188,8 +202,9 @@ var errKilled = errors.New("killed")
 var errGoexit = errors.New("a handler called runtime.Goexit")
 
 // do handles one item. An error ends the server.
-func (s *Server) do(it item) error {
+func (s *Server) do(it *item) error {
 	if it.r == nil {
+		s.endRow()
 		err := s.guard(it.job.what, func() error {
 			if err := it.job.f(s.base()); err != nil {
 				s.stats.failed.Add(1)
@@ -206,6 +221,7 @@ func (s *Server) do(it item) error {
 		return s.serve(it)
 	}
 	s.concurrent <- struct{}{}
+	own := *it // the mailbox's until the next is taken
 	s.wg.Go(func() {
 		err := errGoexit
 		defer func() {
@@ -213,7 +229,7 @@ func (s *Server) do(it item) error {
 				s.end(&ending{reason: Reason{Abnormal, err.Error()}, err: err})
 			}
 		}()
-		err = s.serve(it)
+		err = s.serve(&own)
 	})
 	return nil
 }
@@ -407,14 +423,25 @@ func (s *Server) aside(f func(context.Context) error) {
 
 // Concurrent lets n handlers run at once; their order, and what they share,
 // are then the program's own affair. For Init.
-func (s *Server) Concurrent(n int) { s.concurrent = make(chan struct{}, max(n, 1)) }
+func (s *Server) Concurrent(n int) {
+	s.concurrent = make(chan struct{}, max(n, 1))
+	s.box.takeOne()
+}
 
 // LockThread runs Init and all handlers on one OS thread. For Init.
 func (s *Server) LockThread() { runtime.LockOSThread() }
 
-// SlowAfter is how long a handler may take without a warning in the log: 1 s
-// if never called; 0 is for ever. For Init.
+// SlowAfter is how long a handler may take without a warning in the log,
+// instead of what the configuration says (slow_handler, 1 s); 0 is for ever.
+// For Init.
 func (s *Server) SlowAfter(d time.Duration) { s.slow = d }
+
+// DropExpired drops calls whose callers' time is over when their turn comes,
+// instead of running them for nobody (GS-2): for servers that do much for each
+// call and may fall behind. Such a call is answered with ErrTimeout, for callers
+// that have no clock of their own, and counted as expired, as those are that are
+// run too late. A call that its caller has only cancelled is run. For Init.
+func (s *Server) DropExpired() { s.dropExpired = true }
 
 // Methods is what the server handles, sorted.
 func (s *Server) Methods() []string {

@@ -13,8 +13,8 @@ type stats struct {
 	times [64]atomic.Uint64 // handlers by the position of the highest bit of their time in ns
 }
 
-func (s *stats) handled(d time.Duration) {
-	s.times[bits.Len64(uint64(max(d, 0)))%64].Add(1)
+func (s *stats) handled(each time.Duration, n uint64) {
+	s.times[bits.Len64(uint64(max(each, 0)))%64].Add(n)
 }
 
 // quantile is a time that this part of the handlers did not exceed, to within
@@ -30,11 +30,12 @@ func (s *stats) quantile(q float64, n uint64) time.Duration {
 }
 
 // Statistics is the answer to $sys.statistics. Times are in seconds, and exact
-// to within a factor of 2.
+// to within a factor of 2. Casts of one method that follow each other at once may
+// be timed up to 16 together, each of them with the mean.
 type Statistics struct {
 	In      uint64  `json:"in"`      // calls and casts that came
-	Handled uint64  `json:"handled"` // taken from the mailbox; the one that runs too
-	Expired uint64  `json:"expired"` // handled after their caller's time
+	Handled uint64  `json:"handled"` // begun; the one that runs too
+	Expired uint64  `json:"expired"` // whose caller's time was over when their turn came: handled, or dropped (DropExpired)
 	Failed  uint64  `json:"failed"`  // casts whose handlers returned an error
 	Dropped uint64  `json:"dropped"` // casts and calls for which the mailbox was full
 	Mailbox int     `json:"mailbox"` // items that wait

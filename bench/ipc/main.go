@@ -25,6 +25,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/supertrees/supervise/ipc"
@@ -55,8 +56,8 @@ func main() {
 			defer profile("worker")()
 			check(proc.Serve(context.Background(), worker))
 			return
-		case "echo":
-			plainEcho()
+		case "echo", "echo-poller":
+			plainEcho(os.Args[1] == "echo-poller")
 		case "caller":
 			b := &bench{d: time.Second}
 			fmt.Println(b.callOther())
@@ -111,8 +112,13 @@ func worker(s *proc.Server) error {
 	return nil
 }
 
-// plainEcho answers 64 bytes with 64 bytes, through the netpoller.
-func plainEcho() {
+// plainEcho answers 64 bytes with 64 bytes. It waits in read, or like proc in the
+// runtime's poller, which has other goroutines to wait for.
+func plainEcho(poller bool) {
+	if poller {
+		check(syscall.SetNonblock(3, true))
+		check(syscall.SetNonblock(4, true))
+	}
 	r, w := os.NewFile(3, "r"), os.NewFile(4, "w")
 	buf := make([]byte, 64)
 	for {
@@ -161,7 +167,8 @@ func (b *bench) run() {
 	} else {
 		fmt.Println("C pipes: not measured:", err)
 	}
-	limit = b.row("plain Go pipes, 64 B there and back (1)", "us", 0, func() float64 { return b.plainGo(1) })
+	limit = b.row("plain Go pipes, 64 B there and back (1)", "us", 0, func() float64 { return b.plainGo("echo", 1) })
+	b.row("the same, both ends in the poller (1)", "us", limit, func() float64 { return b.plainGo("echo-poller", 1) })
 	for _, p := range []int{1, 2} {
 		b.row(fmt.Sprintf("proc call, 64 B raw, 1 caller (%d)", p), "us", limit, func() float64 { return b.latency(p, raw) })
 		b.row(fmt.Sprintf("proc call, JSON, 1 caller (%d)", p), "us", limit, func() float64 { return b.latency(p, asJSON) })
@@ -190,15 +197,15 @@ func (b *bench) run() {
 	})
 }
 
-// child starts this program again over a pair of pipes.
-func child(role string, procs int) (r, w *os.File, stop func()) {
+// child starts this program again over a pair of pipes. first stands in the one
+// from it already.
+func child(role string, procs int, first []byte) (r, w *os.File, stop func()) {
 	self, err := os.Executable()
 	check(err)
-	return start(exec.Command(self, role), procs)
-}
-
-func start(cmd *exec.Cmd, procs int) (r, w *os.File, stop func()) {
+	cmd := exec.Command(self, role)
 	fromChild, childW, err := os.Pipe()
+	check(err)
+	_, err = childW.Write(first)
 	check(err)
 	childR, toChild, err := os.Pipe()
 	check(err)
@@ -226,9 +233,9 @@ func check(err error) {
 	}
 }
 
-func (b *bench) plainGo(procs int) float64 {
+func (b *bench) plainGo(role string, procs int) float64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-	r, w, stop := child("echo", procs)
+	r, w, stop := child(role, procs, nil)
 	defer stop()
 	return b.pingPong(r, w)
 }
@@ -272,18 +279,12 @@ func hello(addr ipc.Addr) []byte {
 // of its channel.
 func pair(procs int) (ctx context.Context, stop func()) {
 	old := runtime.GOMAXPROCS(procs)
-	r, w, end := child("worker", procs)
+	r, w, end := child("worker", procs, hello(ipc.NewAddr(1, 1)))
 	_, err := w.Write(hello(ipc.NewAddr(1, 2)))
 	check(err)
-	s, err := proc.AttachOver(io.MultiReader(newBytes(hello(ipc.NewAddr(1, 1))), r), w, func(*proc.Server) error { return nil })
+	s, err := proc.AttachOver(r, w, func(*proc.Server) error { return nil })
 	check(err)
 	return s.Context(context.Background()), func() { end(); runtime.GOMAXPROCS(old) }
-}
-
-func newBytes(b []byte) io.Reader {
-	r, w := io.Pipe()
-	go func() { _, err := w.Write(b); check(err); w.Close() }()
-	return r
 }
 
 const other proc.Name = "other"

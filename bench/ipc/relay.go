@@ -13,7 +13,7 @@ import (
 // plainRelay is the way of relayed with plain pipes and 64 bytes.
 func (b *bench) plainRelay() float64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	r, w, stop := child("relay", 1)
+	r, w, stop := child("relay", 1, nil)
 	defer stop()
 	return b.pingPong(r, w)
 }
@@ -21,7 +21,7 @@ func (b *bench) plainRelay() float64 {
 func relayMain() {
 	runtime.GOMAXPROCS(1)
 	up, down := os.NewFile(3, "r"), os.NewFile(4, "w")
-	r, w, stop := child("echo", 1)
+	r, w, stop := child("echo", 1, nil)
 	copyAll := func(to io.Writer, from io.Reader) {
 		buf := make([]byte, 64<<10)
 		for {

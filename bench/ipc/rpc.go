@@ -31,7 +31,7 @@ func rpcMain() {
 // thousands a second.
 func (b *bench) rpc(procs, callers int) float64 {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
-	r, w, stop := child("rpc", procs)
+	r, w, stop := child("rpc", procs, nil)
 	defer stop()
 	client := rpc.NewClient(pipes{r, w})
 	payload := make([]byte, 64)

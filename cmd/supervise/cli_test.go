@@ -78,7 +78,7 @@ func (f *fakeTree) Names(context.Context) ([]control.Name, error) {
 }
 
 func (f *fakeTree) Channel(context.Context, string) (*control.Channel, error) {
-	return &control.Channel{Waiting: 3, Names: []string{"bank"}, Statistics: json.RawMessage(`{"mailbox":2,"handled":1000,"p50":0.000128,"p99":0.002}`)}, nil
+	return &control.Channel{Waiting: 3, Names: []string{"bank"}, Statistics: json.RawMessage(`{"mailbox":2,"handled":1000,"expired":4,"p50":0.000128,"p99":0.002}`)}, nil
 }
 
 func (f *fakeTree) say(records ...journal.Record) {

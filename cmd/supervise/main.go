@@ -140,7 +140,7 @@ func commands() []command {
 		&orderCommand{verb: "start"}, &orderCommand{verb: "stop"}, &orderCommand{verb: "restart"},
 		&addCommand{}, &orderCommand{verb: "remove"}, &signalCommand{}, &shutdownCommand{},
 		&callCommand{}, &castCommand{}, &namesCommand{},
-		&checkCommand{}, &simulateCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
+		&checkCommand{}, &conformanceCommand{}, &simulateCommand{}, &versionCommand{}, &completionCommand{}, &completeCommand{}, &helpCommand{},
 	}
 }
 

@@ -74,7 +74,7 @@ func makeManual() string {
 	o.flags(tree)
 	manFlags(&b, tree)
 	b.WriteString(manSignals)
-	b.WriteString(".SH COMMANDS\nEach talks to a running tree, except check, version, completion and help.\n" +
+	b.WriteString(".SH COMMANDS\nEach talks to a running tree, except check, conformance, simulate, version, completion and help.\n" +
 		"Every verb returns when what it says is true.\nA command finds its tree by\n.BR \\-socket ,\nby\n.BR SUPERVISE_SOCKET ,\nby\n.BR \\-config ,\n" +
 		"or because only one tree answers in the runtime directories.\nEvery flag takes one dash or two, and\n.B \\-x v\nor\n.BR \\-x=v ;\n" +
 		"flags may stand before and after the words.\nA duration has a unit: 500ms, 10s, 2m.\n")

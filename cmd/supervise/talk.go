@@ -186,6 +186,7 @@ func printChannel(io *stdio, c *control.Channel) {
 	var s struct {
 		Mailbox *int     `json:"mailbox"`
 		Handled uint64   `json:"handled"`
+		Expired uint64   `json:"expired"`
 		P50     *float64 `json:"p50"`
 		P99     *float64 `json:"p99"`
 	}
@@ -196,6 +197,9 @@ func printChannel(io *stdio, c *control.Channel) {
 	}
 	if s.P50 != nil && s.P99 != nil {
 		line += fmt.Sprintf(" in %s (p50), %s (p99)", seconds(*s.P50), seconds(*s.P99))
+	}
+	if s.Expired > 0 {
+		line += fmt.Sprintf(", %d too late for their callers (expired)", s.Expired)
 	}
 	if c.Queued > 0 {
 		line += fmt.Sprintf(", %d bytes that it has not read", c.Queued)

@@ -23,7 +23,7 @@ func TestCastAndNames(t *testing.T) {
 
 func TestStatusOfAWorkerShowsItsChannel(t *testing.T) {
 	_, env := shop(t)
-	says(t, env, 0, "3 wait for its answer, 0 calls of its own open, 2 in its mailbox, 1000 handled in 128µs (p50), 2ms (p99); registered as bank", "", "status", "/db")
+	says(t, env, 0, "3 wait for its answer, 0 calls of its own open, 2 in its mailbox, 1000 handled in 128µs (p50), 2ms (p99), 4 too late for their callers (expired); registered as bank", "", "status", "/db")
 }
 
 func TestCompletionKnowsWhomToCallAndWhat(t *testing.T) {

@@ -5,14 +5,20 @@ unset SUPERVISE_CHANNEL
 say() { printf '%s\n' "$1" >&"$W"; }
 
 total=0
+read -r line <&"$R"
+versions=${line#*'"protocol":['} versions=${versions%%]*}
+case ,$versions, in
+*,1,*) ;;
+*) say '{"method":"$hello","params":{"protocol":0}}' && exit 1 ;;
+esac
 say '{"method":"$hello","params":{"protocol":1,"client":"sh"}}'
 say '{"id":1,"method":"$register","params":{"name":"counter"}}'
 say '{"method":"$ready","params":{"methods":["add","total"]}}'
 
 while read -r line <&"$R"; do
-	id= method=
-	case $line in *'"id":'*) id=${line#*'"id":'} id=${id%%[!0-9]*} ;; esac
-	case $line in *'"method":"'*) method=${line#*'"method":"'} method=${method%%'"'*} ;; esac
+	id= method= head=${line%%'"params":'*} # a $cancel has the id of a call in its params
+	case $head in *'"id":'*) id=${head#*'"id":'} id=${id%%[!0-9]*} ;; esac
+	case $head in *'"method":"'*) method=${head#*'"method":"'} method=${method%%'"'*} ;; esac
 	case $method in
 	'$stop') break ;;
 	add)

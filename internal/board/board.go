@@ -76,6 +76,7 @@ type Board struct {
 	news     []News
 	newsSize int
 	held     bool // child nodes are not read for now
+	closed   bool
 	lastID   uint64
 }
 
@@ -149,6 +150,9 @@ func (b *Board) start() error {
 // Close ends the board's goroutine. The links' descriptors stay as they are:
 // the process is about to end.
 func (b *Board) Close() {
+	b.mu.Lock()
+	b.closed = true // it may be reading all the time
+	b.mu.Unlock()
 	b.epoll.Close()
 	<-b.done
 }
@@ -183,6 +187,9 @@ func (b *Board) run(raw syscall.RawConn) {
 func (b *Board) turn(events []unix.EpollEvent) (done bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.closed {
+		return true
+	}
 	done = len(events) < readyAtOnce
 	floods := 0
 	for i, event := range events {

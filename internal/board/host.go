@@ -23,7 +23,7 @@ type (
 		From    *Port
 		Message ipc.Message
 		Ticket  uint64
-		Manage  bool // the sender may change things
+		Manage  bool // the sender may change things: the switch has seen to it
 	}
 	// Cascade says that the fault of another life is to end this worker, with
 	// Detail for its reason.
@@ -136,7 +136,7 @@ func (h *host) Request(l *ipc.Link, m *ipc.Message, ticket uint64) {
 			return
 		}
 	}
-	b.post(Request{From: p, Message: own, Ticket: ticket, Manage: l.Manage})
+	b.post(Request{From: p, Message: own, Ticket: ticket, Manage: l.Manage || m.Manage})
 }
 
 // molt answers a worker that is about to become another image of itself, by

@@ -48,7 +48,13 @@ func (b *Board) FlushUp() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.waitUp(0)
+	b.flush()
 }
+
+// lookAgain is how long waitUp waits at most before it looks whether there is
+// still a parent, in ms: between its look and its wait the descriptor may have
+// been closed, and its number be that of another pipe by now.
+const lookAgain = 1000
 
 // waitUp waits until no more than that many bytes wait for the parent. It
 // writes for itself: the board's goroutine may be waiting for the lock.
@@ -56,7 +62,7 @@ func (b *Board) waitUp(most int) {
 	for b.parent.w >= 0 && b.parent.out.size() > most {
 		fds := []unix.PollFd{{Fd: b.parent.w, Events: unix.POLLOUT}}
 		b.mu.Unlock()
-		_, _ = unix.Poll(fds, -1) // EINTR is another round
+		_, _ = unix.Poll(fds, lookAgain) // EINTR is another round
 		b.mu.Lock()
 		b.parent.full = false
 		b.send(b.parent)

@@ -92,6 +92,13 @@ func (b *Board) AddWorker(path string, incarnation uint64, mode Mode, h ipc.Hell
 	return p, nil
 }
 
+// Permit allows the worker at a link the verbs that change others.
+func (b *Board) Permit(p *Port) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p.link.Manage = true
+}
+
 // AddNode makes the link of a supervisor's process that is about to start.
 // What hello returns for its address goes before everything else.
 func (b *Board) AddNode(path string, incarnation uint64, hello func(ipc.Addr) ipc.Message) (*Port, error) {
@@ -168,29 +175,38 @@ func (b *Board) watch(p *Port) error {
 	p.turn = b.turns
 	// Of the writing end epoll tells each time that it has room again, so that
 	// a pipe that fills and empties all the time costs no calls to say so.
-	in := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: p.turn | sideRead}
 	out := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLET, Fd: p.slot, Pad: p.turn | sideWrite}
-	if err := errors.Join(
-		unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.r), &in),
-		unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.w), &out),
-	); err != nil {
+	err := unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.w), &out)
+	if !b.holds(p) {
+		err = errors.Join(err, b.listen(p))
+	}
+	if err != nil {
 		return fmt.Errorf("watching a link: %w", err)
 	}
 	return nil
 }
 
-// events is what epoll is to tell of a link's reading end.
-func (b *Board) events(p *Port) uint32 {
-	if b.held && p != b.parent && p.own == ownMessages {
-		return 0
-	}
-	return unix.EPOLLIN
+// holds says whether a link is not read for now.
+func (b *Board) holds(p *Port) bool { return b.held && p != b.parent && p.own == ownMessages }
+
+// listen has epoll tell of what comes from a link.
+func (b *Board) listen(p *Port) error {
+	in := unix.EpollEvent{Events: unix.EPOLLIN, Fd: p.slot, Pad: p.turn | sideRead}
+	return unix.EpollCtl(b.fd, unix.EPOLL_CTL_ADD, int(p.r), &in)
 }
 
-// interest tells epoll what is wanted of a link now.
+// interest tells epoll what is wanted of a link now. A link that is held is
+// taken out and comes in again, rather than changed in place: a change tells
+// those who wait nothing of a descriptor that epoll has still on its list from
+// the last time, and the board would sleep with a full pipe before it.
 func (b *Board) interest(p *Port) {
-	event := unix.EpollEvent{Events: b.events(p), Fd: p.slot, Pad: p.turn | sideRead}
-	_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_MOD, int(p.r), &event) // it is there: see watch
+	if b.holds(p) {
+		_ = unix.EpollCtl(b.fd, unix.EPOLL_CTL_DEL, int(p.r), nil) // it is there: see watch
+		return
+	}
+	if err := b.listen(p); err != nil {
+		b.ended(p, Ended{From: p, Why: "listening to it again: " + err.Error()})
+	}
 }
 
 // closeRead ends the reading from a link. The descriptor is taken out of epoll

@@ -22,7 +22,9 @@ type Process struct {
 
 	StopSignal  string        `json:"stop_signal,omitempty"` // "TERM"; "" is TERM
 	SuccessExit []int         `json:"success_exit,omitempty"`
-	Channel     string        `json:"channel,omitempty"` // "", "frames", "lines"
+	Channel     string        `json:"channel,omitempty"`      // "", "frames", "lines"
+	SlowHandler time.Duration `json:"slow_handler,omitempty"` // with a channel: it warns of handlers that take longer; 0: of none
+	Manage      bool          `json:"manage,omitempty"`       // with a channel: it may change other workers
 	Ready       *Ready        `json:"ready,omitempty"`
 	Watchdog    time.Duration `json:"watchdog,omitempty"`        // 0: none
 	WatchSignal string        `json:"watchdog_signal,omitempty"` // asks for a dump at the first miss; "" is QUIT

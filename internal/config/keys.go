@@ -43,6 +43,8 @@ var homes = map[string]home{
 	"ready":         inWorker | inDefaults,
 	"start_timeout": inWorker | inDefaults,
 	"channel":       inWorker | inDefaults,
+	"slow_handler":  inWorker | inDefaults,
+	"manage":        inWorker,
 	"dir":           inWorker | inDefaults,
 	"env":           inWorker | inDefaults,
 	"env_file":      inWorker | inDefaults,

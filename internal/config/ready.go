@@ -212,9 +212,12 @@ func (l *loader) uselessBackoff(t *table, kind backoff.Kind) {
 }
 
 // useless warns of keys of a worker that cannot matter beside others.
-func (l *loader) useless(t *table, spec *tree.ChildSpec) {
+func (l *loader) useless(t *table, spec *tree.ChildSpec, p *child.Process) {
 	if e, ok := t.get("start_timeout"); ok && spec.Start == tree.AtExec {
 		l.warn(e.key, "start_timeout says nothing to a worker that has neither ready nor channel: it is up when it has been started")
+	}
+	if e, ok := t.get("slow_handler"); ok && p.Channel == "" {
+		l.warn(e.key, "slow_handler says nothing to a worker without a channel")
 	}
 	if e, ok := t.get("stop_signal"); ok && spec.Shutdown.Mode == tree.BrutalKill {
 		l.warn(e.key, `stop_signal says nothing beside shutdown = "brutal_kill"`)

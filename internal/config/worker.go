@@ -13,6 +13,9 @@ import (
 	"github.com/supertrees/supervise/tree"
 )
 
+// defaultSlowHandler is how long a handler takes that a worker warns of.
+const defaultSlowHandler = time.Second
+
 // defaultStartTimeout is how long a worker with readiness has to get up.
 const defaultStartTimeout = time.Minute
 
@@ -27,7 +30,13 @@ func (l *loader) worker(t *table, in scope, above *child.Subtree, names map[stri
 		p.Command = l.argv(e)
 		note(p, "command", e)
 	}
-	l.useless(t, &spec)
+	if e, ok := t.get("manage"); ok {
+		p.Manage, _ = l.flag(e)
+		if p.Manage && p.Channel == "" {
+			l.wrong(e, `manage = true needs a channel: set channel to "frames" or "lines"`)
+		}
+	}
+	l.useless(t, &spec, p)
 	l.missing(v, p)
 	above.Spec.Children = append(above.Spec.Children, spec)
 	above.Workers[spec.ID] = p
@@ -53,9 +62,7 @@ func (l *loader) process(v view, spec *tree.ChildSpec) *child.Process {
 	}
 	l.surroundings(v, p)
 	l.identity(v, p)
-	if e, ok := v.get("channel"); ok {
-		p.Channel = pick(l, e, channels)
-	}
+	l.channel(v, p)
 	if e, ok := v.get("ready"); ok {
 		p.Ready = l.ready(e)
 		note(p, "ready", e)
@@ -68,6 +75,24 @@ func (l *loader) process(v view, spec *tree.ChildSpec) *child.Process {
 	}
 	l.start(v, spec, p)
 	return p
+}
+
+// channel reads what is about calls and casts.
+func (l *loader) channel(v view, p *child.Process) {
+	slow := defaultSlowHandler
+	if e, ok := v.get("slow_handler"); ok {
+		d, ok := l.duration(e, map[string]time.Duration{infinity: -1})
+		if ok && d == 0 {
+			l.wrong(e, `slow_handler %q would warn of every handler: "infinity" is of none`, e.data)
+		}
+		slow = max(d, 0)
+	}
+	if e, ok := v.get("channel"); ok {
+		p.Channel = pick(l, e, channels)
+	}
+	if p.Channel != "" {
+		p.SlowHandler = slow
+	}
 }
 
 // start works out when the worker counts as started (SEMANTICS 19.3).

@@ -38,7 +38,7 @@ type Server struct {
 
 	mu     sync.Mutex
 	open   int
-	asking []net.Conn // whose request is not read yet, oldest first
+	asking []net.Conn // whose request is not read yet, or no good, oldest first
 }
 
 // Serve starts to answer for a tree on a listener, and owns the listener.
@@ -133,19 +133,20 @@ func (s *Server) serve(conn *net.UnixConn) {
 		return
 	}
 	request, err := readRequest(conn, func() { _, _ = io.WriteString(conn, "HTTP/1.1 100 Continue\r\n\r\n") })
-	if !s.asked(conn) {
-		return
-	}
-	defer s.left()
 	var bad *httpError
-	switch {
+	switch { // still one that may have to make room: whoever errs holds up nobody
 	case errors.As(err, &bad):
 		writeError(conn, bad)
 		drain(conn)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		_ = conn.SetDeadline(time.Now().Add(acceptPause))
 		writeError(conn, &httpError{408, "reading the request: it did not come within " + readTimeout.String()})
-	case err == nil:
+	}
+	if !s.asked(conn) {
+		return
+	}
+	defer s.left()
+	if err == nil {
 		_ = conn.SetDeadline(time.Time{})
 		s.answer(conn, request)
 	}

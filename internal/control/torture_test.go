@@ -128,6 +128,21 @@ func TestSilentClientsKeepNobodyOut(t *testing.T) {
 	alive(t, c)
 }
 
+// Nor do those that have said something wrong, and take a while to go.
+func TestClientsThatErrKeepNobodyOut(t *testing.T) {
+	_, c := serve(t)
+	for range maxConns {
+		conn, err := net.Dial("unix", c.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, "\x00\xff\r\n\r\n")
+		conn.Read(make([]byte, 1))
+	}
+	alive(t, c)
+}
+
 func TestFollowersThatDoNotReadHarmNobody(t *testing.T) {
 	f, c := serve(t)
 	for range maxConns / 2 {

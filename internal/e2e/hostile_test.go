@@ -45,35 +45,72 @@ func TestTenThousandConnections(t *testing.T) {
 	r.does(0, "status")
 }
 
-// Children that are gone before anybody could note down that they came.
+// Children that are gone before anybody could note down that they came: each
+// life is told of in order, and what a reader is too slow for is told of, too.
 func TestChildrenThatEndAtOnce(t *testing.T) {
 	t.Parallel()
+	const children, lives = 20, 50
 	var toml strings.Builder
-	for i := range 20 {
-		fmt.Fprintf(&toml, "[[child]]\nname = \"c%d\"\ncommand = [\"true\"]\nbackoff = { kind = \"constant\", min = \"20ms\", max = \"20ms\" }\n", i)
+	for i := range children {
+		fmt.Fprintf(&toml, "[[child]]\nname = \"c%d\"\ncommand = [\"true\"]\nbackoff = { kind = \"constant\", min = \"1ms\", max = \"1ms\" }\n", i)
 	}
+	toml.WriteString("[[child]]\nname = \"quiet\"\ncommand = [\"sleep\", \"1000\"]\n")
 	r := boot(t, toml.String())
-	for i := range 20 {
-		r.await(fmt.Sprint("/c", i), journal.Start, 20)
+	for i := range children {
+		r.awaitLife(fmt.Sprint("/c", i), lives)
 	}
+	for i := range children {
+		r.does(0, "stop", fmt.Sprint("/c", i))
+	}
+	r.does(0, "restart", "/quiet")
+	r.await("/quiet", journal.Start, 2) // the reader has heard of all that was before
+	said := r.events.said.String()
+	lifelines(t, records(t, said[:strings.LastIndexByte(said, '\n')+1]))
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)
-	spawned, ended := map[string]bool{}, map[string]bool{}
-	<-r.events.ended
-	for _, e := range records(t, r.events.said.String()) {
-		life := fmt.Sprint(e.Path, " ", e.Incarnation)
+}
+
+// lifelines checks a stream of events: every number comes or is said to be
+// lost, and every life of a path begins once, after the one before it has
+// ended, and ends once.
+func lifelines(t *testing.T, events []journal.Record) {
+	t.Helper()
+	type line struct {
+		life  uint64
+		lives bool
+	}
+	lines := map[string]line{} // of the paths of which nothing was lost since they were heard of last
+	lost, next := false, events[0].Seq
+	for _, e := range events {
+		first, last := e.Seq, e.Seq
+		if e.Event == journal.Lost {
+			first, last = e.From, e.To
+			lost = true
+			clear(lines)
+		}
+		if first != next {
+			t.Errorf("after event %d comes %d, and nothing is said of those between", next-1, first)
+		}
+		next = last + 1
+		before, known := lines[e.Path]
+		known = known || !lost
 		switch e.Event {
 		case journal.Spawn:
-			spawned[life] = true
-		case journal.Exit:
-			if !spawned[life] || ended[life] {
-				t.Errorf("%s ended without having begun, or twice", life)
+			if known && (before.lives || e.Incarnation != before.life+1) {
+				t.Errorf("life %d of %s begins, and life %d was the last (alive: %v)", e.Incarnation, e.Path, before.life, before.lives)
 			}
-			ended[life] = true
+			lines[e.Path] = line{e.Incarnation, true}
+		case journal.Exit:
+			if known && before != (line{e.Incarnation, true}) {
+				t.Errorf("life %d of %s ends, and life %d was the last (alive: %v)", e.Incarnation, e.Path, before.life, before.lives)
+			}
+			lines[e.Path] = line{e.Incarnation, false}
 		}
 	}
-	if len(spawned) != len(ended) {
-		t.Errorf("%d lives began and %d ended", len(spawned), len(ended))
+	for path, l := range lines {
+		if l.lives && path != "/" && path != "/quiet" {
+			t.Errorf("the end of life %d of %s was not told", l.life, path)
+		}
 	}
 }
 

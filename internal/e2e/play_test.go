@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 )
@@ -19,7 +20,7 @@ func play(role string, args []string) int {
 	case "stubborn":
 		return stubborn()
 	case "whole":
-		return longLine()
+		return longLine(args)
 	}
 	fmt.Fprintln(os.Stderr, "there is no role", role)
 	return 2
@@ -93,10 +94,14 @@ func stubborn() int {
 	return 0
 }
 
-// longLine prints 10 MB without a newline, and a little more behind it.
-func longLine() int {
+// longLine prints so many MB without a newline, and a little more behind it.
+func longLine(args []string) int {
+	megabytes, err := strconv.Atoi(args[0])
+	if err != nil {
+		return 2
+	}
 	piece := strings.Repeat("x", 1<<20)
-	for range 10 {
+	for range megabytes {
 		if _, err := os.Stdout.WriteString(piece); err != nil {
 			return 1
 		}

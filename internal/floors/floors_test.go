@@ -16,27 +16,29 @@ const module = "github.com/supertrees/supervise"
 // floors is the plan: a package imports from lower floors only, never a
 // neighbour. docs/architecture.md says what each package is for.
 var floors = map[string]int{
-	"backoff":           0,
-	"tree":              1,
-	"ipc":               1,
-	"internal/nofile":   0,
-	"internal/fork":     1,
-	"internal/child":    2,
-	"internal/output":   2,
-	"internal/journal":  2,
-	"proc":              2,
-	"internal/ready":    3,
-	"internal/sdnotify": 3,
-	"internal/board":    3,
-	"proc/proctest":     3,
-	"internal/sim":      3,
-	"internal/otpdiff":  4,
-	"internal/mutants":  4,
-	"internal/config":   3,
-	"internal/control":  3,
-	"internal/node":     4,
-	"internal/stage":    5,
-	"cmd/supervise":     6,
+	"backoff":              0,
+	"tree":                 1,
+	"ipc":                  1,
+	"internal/nofile":      0,
+	"internal/fork":        1,
+	"internal/child":       2,
+	"internal/output":      2,
+	"internal/journal":     2,
+	"internal/conformance": 2,
+	"proc":                 2,
+	"internal/ready":       3,
+	"internal/sdnotify":    3,
+	"internal/board":       3,
+	"proc/proctest":        3,
+	"proc/cbor":            3,
+	"internal/sim":         3,
+	"internal/otpdiff":     4,
+	"internal/mutants":     4,
+	"internal/config":      3,
+	"internal/control":     3,
+	"internal/node":        4,
+	"internal/stage":       5,
+	"cmd/supervise":        6,
 }
 
 // light are the packages that must not pull in what only the outside needs.
@@ -74,6 +76,17 @@ func TestTheCoreTouchesNoClockAndNoOS(t *testing.T) {
 		for _, i := range all[pkg] {
 			if i == "net/http" {
 				t.Errorf("%s imports net/http, which every worker would carry", pkg)
+			}
+		}
+	}
+}
+
+// A worker, and the program itself, carry CBOR only if they ask for it.
+func TestNobodyLinksCBORUnasked(t *testing.T) {
+	for pkg, imports := range importsOf(t, "../..") {
+		for _, i := range imports {
+			if strings.HasPrefix(i, "github.com/fxamacker/") && pkg != "proc/cbor" || i == module+"/proc/cbor" {
+				t.Errorf("%s imports %s: it is for programs that want it", pkg, i)
 			}
 		}
 	}

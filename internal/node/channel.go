@@ -47,10 +47,15 @@ func (n *Node) connect(l *life, subtree *child.Subtree, order *child.Spawn) (err
 	if subtree != nil {
 		l.port, err = n.board.AddNode(l.path, l.ref.Incarnation, n.greeting(subtree))
 	} else {
-		l.port, err = n.board.AddWorker(l.path, l.ref.Incarnation, channelMode(l.worker), ipc.Hello{MaxMessage: ipc.DefaultMessage, Shutdown: n.shutdownTime(l.ref.ID)})
+		l.port, err = n.board.AddWorker(l.path, l.ref.Incarnation, channelMode(l.worker), ipc.Hello{
+			MaxMessage: ipc.DefaultMessage, SlowHandler: ipc.Duration(l.worker.SlowHandler), Shutdown: n.shutdownTime(l.ref.ID),
+		})
 	}
 	if err != nil {
 		return err
+	}
+	if l.worker != nil && l.worker.Manage {
+		n.board.Permit(l.port)
 	}
 	l.port.Data = l
 	if l.port.Theirs[0] < 0 {

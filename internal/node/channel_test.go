@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
@@ -26,8 +27,11 @@ func code(err error) string {
 }
 
 func TestAWorkerIsUpWhenItSaysSo(t *testing.T) {
-	tt := plant(t, worker(supervisor("/"), "a", "puppet"))
+	tt := plant(t, worker(supervisor("/"), "a", "puppet", func(_ *tree.ChildSpec, p *child.Process) { p.SlowHandler = 250 * time.Millisecond }))
 	h := must[ipc.Hello](tt, "/a", "hello", nil)
+	if h.SlowHandler != ipc.Duration(250*time.Millisecond) || h.Shutdown != ipc.Duration(patience) || h.MaxMessage != ipc.DefaultMessage {
+		t.Errorf("the bounds of its hello were %+v", h)
+	}
 	if h.Path != "/a" || h.Incarnation != 1 || h.Window != ipc.Window || h.Addr == 0 || len(h.Protocol) != 1 {
 		t.Errorf("its hello was %+v", h)
 	}

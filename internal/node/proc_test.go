@@ -24,7 +24,7 @@ type place struct{ Name, Place string }
 
 // initOf is the Init of a worker of a role; nil if it is none of proc's.
 func initOf(role string) proc.Init {
-	return map[string]proc.Init{"proc names": names, "proc asker": asker, "proc fails": broken}[role]
+	return map[string]proc.Init{"proc names": names, "proc asker": asker, "proc fails": broken, "proc store": store}[role]
 }
 
 func names(s *proc.Server) error {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"github.com/supertrees/supervise/internal/board"
+	"github.com/supertrees/supervise/internal/config"
 	"github.com/supertrees/supervise/ipc"
 	"github.com/supertrees/supervise/tree"
 )
@@ -14,7 +15,7 @@ type verb struct {
 	method string
 	verb   Verb
 	child  bool // its payload is the id of a child
-	writes bool // it changes something: only for those who call in at this very node from outside
+	writes bool // it changes something: for workers with manage, and for those who call in from outside
 }
 
 var verbs = [...]verb{
@@ -24,7 +25,7 @@ var verbs = [...]verb{
 	{"terminate_child", Stop, true, true},
 	{"restart_child", Start, true, true},
 	{"delete_child", Remove, true, true},
-	{"start_child", Add, false, true}, // an instance; its payload is an array of more arguments, or nothing
+	{"start_child", Add, false, true}, // see startChild
 	{ipc.VerbSuspend, Suspend, false, true},
 	{ipc.VerbResume, Resume, false, true},
 }
@@ -73,13 +74,11 @@ func (n *Node) serveVerb(v *verb, r *board.Request) {
 		n.board.Fail(r.Ticket, ipc.CodeNotPermitted, "")
 		return
 	}
-	if v.verb == Add && len(r.Message.Payload) > 0 && json.Unmarshal(r.Message.Payload, &request.Args) != nil {
-		n.board.Fail(r.Ticket, ipc.CodeBadRequest, "start_child takes an array of arguments, for a simple_one_for_one supervisor")
-		return
-	}
 	ticket := r.Ticket
-	n.serve(request, func(a Answer) {
+	answer := func(a Answer) {
 		switch {
+		case StartFailed(a):
+			n.board.Fail(ticket, codeStartError, a.Err)
 		case a.Err != "":
 			n.board.Fail(ticket, a.Err, "")
 		case v.verb == Which:
@@ -91,5 +90,38 @@ func (n *Node) serveVerb(v *verb, r *board.Request) {
 		default:
 			n.board.Reply(ticket, a.Child)
 		}
-	})
+	}
+	if v.verb == Add {
+		n.startChild(request, r, answer)
+		return
+	}
+	n.serve(request, answer)
+}
+
+// codeStartError is the code of a start that failed; the message says why.
+const codeStartError = "start_error"
+
+// startChild serves start_child. Its payload is an array of more arguments, or
+// nothing, for an instance of a simple_one_for_one supervisor; else a text, the
+// TOML of one child, as `supervise add -spec` has it in a file. That is read beside
+// the node's goroutine: it may name files and users that take their time.
+func (n *Node) startChild(request Request, r *board.Request, answer func(Answer)) {
+	ticket, payload := r.Ticket, r.Message.Payload
+	var text string
+	switch {
+	case len(payload) == 0 || json.Unmarshal(payload, &request.Args) == nil:
+		n.serve(request, answer)
+	case json.Unmarshal(payload, &text) == nil:
+		go func() {
+			c, err := config.ParseChild("start_child", []byte(text), n.path)
+			if err != nil {
+				n.board.Fail(ticket, ipc.CodeBadRequest, err.Error())
+				return
+			}
+			request.Child, request.Worker, request.Subtree = &c.Spec, c.Worker, c.Supervisor
+			n.Post(func() { n.serve(request, answer) })
+		}()
+	default:
+		n.board.Fail(ticket, ipc.CodeBadRequest, "start_child takes an array of arguments, or the TOML of a child as a text")
+	}
 }

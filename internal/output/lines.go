@@ -10,16 +10,17 @@ const MaxLine = 64 << 10
 // the next one.
 const LineMark = "[...]"
 
-// tail is the unfinished line of a stream. The zero tail is empty.
+// tail is the unfinished line of a stream. The zero tail is empty. All pieces
+// of a long line are made in the same memory, which goes with the line.
 type tail struct {
 	piece []byte
-	long  bool // piece continues a line that was too long
+	mark  int // so much of piece is the LineMark of a line that was too long
 }
 
 // split delivers the whole lines of what was read, in as few calls as it goes,
 // and keeps the rest.
 func (t *tail) split(read []byte, deliver func([]byte)) {
-	if len(t.piece) > 0 || t.long {
+	if len(t.piece) > 0 {
 		end := bytes.IndexByte(read, '\n') + 1
 		if end == 0 {
 			t.keep(read, deliver)
@@ -38,33 +39,22 @@ func (t *tail) split(read []byte, deliver func([]byte)) {
 
 // keep adds to the unfinished line, and delivers it by pieces while it is too long.
 func (t *tail) keep(more []byte, deliver func([]byte)) {
-	for len(t.piece)+len(more) > MaxLine {
-		room := MaxLine - len(t.piece)
-		t.piece = append(append(t.piece, more[:room]...), LineMark...)
+	for len(t.piece)-t.mark+len(more) > MaxLine {
+		room := MaxLine - (len(t.piece) - t.mark)
+		t.piece = append(append(t.piece, more[:room]...), LineMark+"\n"...)
+		deliver(t.piece)
+		t.piece, t.mark = append(t.piece[:0], LineMark...), len(LineMark)
 		more = more[room:]
-		t.deliver(deliver)
-		t.long = true
 	}
-	if len(more) > 0 {
-		t.piece = append(t.piece, more...)
-	}
+	t.piece = append(t.piece, more...)
 }
 
 // flush delivers the unfinished line as it is, with a newline.
 func (t *tail) flush(deliver func([]byte)) {
-	if len(t.piece) > 0 || t.long {
-		t.deliver(deliver)
+	if len(t.piece) > 0 {
+		deliver(append(t.piece, '\n'))
 	}
-	t.long = false
-}
-
-func (t *tail) deliver(deliver func([]byte)) {
-	if t.long {
-		t.piece = append([]byte(LineMark), t.piece...)
-	}
-	t.piece = append(t.piece, '\n')
-	deliver(t.piece)
-	t.piece = nil
+	*t = tail{}
 }
 
 // sees says whether one of the lines matches.

@@ -145,7 +145,7 @@ func (tree *Tree) openFor(w *worker, path string, incarnation uint64) *end {
 	}
 	hello, err := json.Marshal(ipc.Hello{
 		Protocol: []int{ipc.Version}, Path: path, Addr: e.link.Addr(), Incarnation: incarnation,
-		Window: ipc.Window, MaxMessage: ipc.DefaultMessage, Shutdown: ipc.Duration(shutdown),
+		Window: ipc.Window, MaxMessage: ipc.DefaultMessage, SlowHandler: ipc.Duration(time.Second), Shutdown: ipc.Duration(shutdown),
 	})
 	if err != nil {
 		tree.t.Fatalf("greeting %s: %v", path, err)
