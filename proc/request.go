@@ -122,6 +122,9 @@ func (r *request) send(t ipc.Type, codec uint8, body []byte) bool {
 	if r.s.running.Err() != nil {
 		return false
 	}
+	if w := r.s.watched.Load(); w != nil {
+		w.answers(r, t, codec, body)
+	}
 	now := r.s.box.empty() // else more answers follow: they go in one write
 	var err error
 	if len(body) <= ipc.MaxPayload {

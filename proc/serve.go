@@ -28,6 +28,9 @@ func (s *Server) serve(it *item) error {
 			h = own
 		}
 	}
+	if w := s.watched.Load(); w != nil {
+		h = w.around(h)
+	}
 	s.stats.begun.Add(1) // before the answer goes out: who has it finds it counted
 	postpone, err := s.invoke(h, it)
 	if s.concurrent == nil && s.machine == nil && !r.call {

@@ -32,7 +32,8 @@ type Server struct {
 	signals    bool    // once it is up, TERM and INT are orders
 	up         bool    // Init has returned nil
 	methods    map[string]*method
-	recent     atomic.Pointer[method] // the last that was looked up
+	recent     atomic.Pointer[method]   // the last that was looked up
+	watched    atomic.Pointer[watching] // nil: neither traced nor logged
 	info       func(context.Context, string, Raw) error
 	terminate  func(context.Context, Reason) error
 	trap       func(context.Context, Down) error

@@ -92,6 +92,9 @@ func (s *Server) system(m *ipc.Message) {
 	case ipc.VerbGetState, ipc.VerbReplace:
 		s.stateVerb(m)
 		return
+	case ipc.VerbTrace, ipc.VerbLog:
+		s.watchVerb(m)
+		return
 	default:
 		if call {
 			s.refuse(m.ID, ipc.CodeNoMethod, "no method "+m.Method)

@@ -9,12 +9,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/supertrees/supervise/proc"
 )
 
 // play is this test binary as a worker: "$E2E_PLAY play ROLE" in a
 // configuration.
 func play(role string, args []string) int {
 	switch role {
+	case "server":
+		proc.Main(server)
 	case "report":
 		return report()
 	case "stubborn":

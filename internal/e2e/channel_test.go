@@ -1,0 +1,60 @@
+package e2e
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/supertrees/supervise/proc"
+)
+
+// serving is a tree with one worker of package proc.
+const serving = `
+[[child]]
+name    = "srv"
+command = "exec $E2E_PLAY play server"
+channel = "frames"
+`
+
+// server is that worker: it echoes, and breaks when it is told to.
+func server(s *proc.Server) error {
+	proc.Call[string, string]("echo").Handle(s, func(_ context.Context, text string) (string, error) { return text, nil })
+	proc.Cast[string]("break").Handle(s, func(_ context.Context, why string) error { return breaks(why) })
+	if os.Getenv("BREAKS") != "" {
+		return breaks(os.Getenv("BREAKS"))
+	}
+	return s.Register("srv")
+}
+
+// breaks is where the stack of a panic begins.
+func breaks(why string) error { panic(why) }
+
+func TestATraceAndALogOfAWorker(t *testing.T) {
+	t.Parallel()
+	r := boot(t, serving)
+	if out, _ := r.does(0, "call", "srv", "$sys.log"); out != "[]\n" {
+		t.Errorf("before it was asked to keep any it has logged %s", out)
+	}
+	r.does(0, "call", "srv", "$sys.log", `{"on":true}`)
+	r.does(0, "call", "srv", "$sys.trace", `{"on":true,"events":2}`)
+	for range 9 {
+		r.does(0, "call", "srv", "echo", `"hello"`)
+	}
+	r.stderr.says(t, "event=in type=call method=echo")
+	r.stderr.says(t, "proc: the trace has ended")
+	if n := strings.Count(r.stderr.String(), "proc: trace"); n != 2 {
+		t.Errorf("a trace of 2 events has printed %d", n)
+	}
+	out, _ := r.does(0, "call", "srv", "$sys.log")
+	if n := strings.Count(out, `"event":`); n != 10 || strings.Count(out, `"event":"out","type":"reply"`) != 5 || !strings.Contains(out, `"payload":"\"hello\""`) {
+		t.Errorf("it has logged %d events: %s", n, out)
+	}
+	if _, said := r.does(1, "call", "srv", "$sys.trace", "true"); !strings.Contains(said, "bad_request") {
+		t.Errorf("a wrong order to trace: %s", said)
+	}
+	r.does(0, "call", "srv", "$sys.log", `{"on":false}`)
+	if out, _ := r.does(0, "call", "srv", "$sys.log"); out != "[]\n" {
+		t.Errorf("when it is off it has logged %s", out)
+	}
+}
