@@ -145,6 +145,14 @@ func withManage(fields []byte) []byte {
 	return slices.Concat(fields[:at], []byte{tagManage, 0, 0}, fields[at:])
 }
 
+// fieldSize is how many bytes appendField writes for a value of n.
+func fieldSize(n int) int {
+	if n == 0 {
+		return 0
+	}
+	return sizeFieldsHead + n
+}
+
 func appendField[T string | []byte](b []byte, tag uint8, v T) []byte {
 	if len(v) == 0 {
 		return b

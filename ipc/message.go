@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -60,7 +61,47 @@ func (m *Message) Frames(scratch []byte, f func(*Frame) error) error {
 // MaxPayload, else the first piece with the whole payload still in it. Its
 // fields are written over scratch, which may be nil.
 func (m *Message) Frame(scratch []byte) (Frame, error) {
-	b := appendField(scratch[:0], tagMethod, m.Method)
+	f := Frame{Payload: m.Payload}
+	err := m.head(&f.Header)
+	if err == nil {
+		f.Fields = m.appendFields(scratch[:0])
+	}
+	return f, err
+}
+
+// head makes the header of m's frame, with the sizes of what follows it.
+func (m *Message) head(h *Header) error {
+	ext := fieldSize(len(m.Method)) + fieldSize(len(m.To)) + fieldSize(len(m.Traceparent)) + fieldSize(len(m.Tracestate))
+	if m.Left > 0 {
+		ext += sizeFieldsHead + sizeLeft
+	}
+	if len(m.Payload) > MaxPayload {
+		ext += sizeFieldsHead + sizeTotal
+	}
+	if len(m.Method) > MaxMethod || ext > MaxExt {
+		return fmt.Errorf("writing a message: method or target too long (%d bytes of fields)", ext)
+	}
+	*h = Header{
+		Length: uint32(minLength + ext + len(m.Payload)), Type: m.Type, Flags: m.Codec, Ext: uint16(ext),
+		ID: m.ID, Dst: m.Dst, Src: m.Src,
+	}
+	if m.About {
+		h.Flags |= About
+	}
+	return nil
+}
+
+// append writes m, whose payload is no longer than MaxPayload, to the end of b
+// as one frame with the header that head has made.
+func (m *Message) append(b []byte, h *Header) []byte {
+	n := len(b)
+	b = slices.Grow(b, int(h.Length)+4)[:n+HeaderSize]
+	h.Put(b[n:])
+	return append(m.appendFields(b), m.Payload...)
+}
+
+func (m *Message) appendFields(b []byte) []byte {
+	b = appendField(b, tagMethod, m.Method)
 	b = appendField(b, tagTo, m.To)
 	if m.Left > 0 || m.Traceparent != nil || m.Tracestate != nil || len(m.Payload) > MaxPayload {
 		rest := Fields{Left: m.Left, Traceparent: m.Traceparent, Tracestate: m.Tracestate}
@@ -69,17 +110,7 @@ func (m *Message) Frame(scratch []byte) (Frame, error) {
 		}
 		b = rest.Append(b)
 	}
-	if len(m.Method) > MaxMethod || len(b) > MaxExt {
-		return Frame{}, fmt.Errorf("writing a message: method or target too long (%d bytes of fields)", len(b))
-	}
-	f := Frame{
-		Header: Header{Type: m.Type, Flags: m.Codec, ID: m.ID, Dst: m.Dst, Src: m.Src},
-		Fields: b, Payload: m.Payload,
-	}
-	if m.About {
-		f.Flags |= About
-	}
-	return f, nil
+	return b
 }
 
 // Message makes a message of a frame that is whole: one without More that

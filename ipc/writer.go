@@ -82,13 +82,48 @@ func (w *Writer) Queue(f *Frame, done <-chan struct{}) error {
 	}
 	before := len(w.buf)
 	w.buf = f.Append(w.buf)
+	w.queuedLocked(before)
+	return nil
+}
+
+// SendMessage is Send for a message whose payload is no longer than MaxPayload.
+// It also returns an error if the message cannot be written, as Message.Frame.
+func (w *Writer) SendMessage(m *Message, done <-chan struct{}) error {
+	var h Header
+	if err := m.head(&h); err != nil {
+		return err
+	}
+	if err := w.enter(done); err != nil {
+		return err
+	}
+	w.buf = m.append(w.buf, &h)
+	return w.flushLocked()
+}
+
+// QueueMessage is Queue as SendMessage is Send.
+func (w *Writer) QueueMessage(m *Message, done <-chan struct{}) error {
+	var h Header
+	if err := m.head(&h); err != nil {
+		return err
+	}
+	if err := w.enter(done); err != nil {
+		return err
+	}
+	before := len(w.buf)
+	w.buf = m.append(w.buf, &h)
+	w.queuedLocked(before)
+	return nil
+}
+
+// queuedLocked leaves the writing to the flusher, and unlocks. before is how
+// much waited already.
+func (w *Writer) queuedLocked(before int) {
 	turn := before < turnSize && len(w.buf) >= turnSize
 	w.wakeFlusher()
 	w.mu.Unlock()
 	if turn {
 		runtime.Gosched()
 	}
-	return nil
 }
 
 // Push is Queue that waits for nobody. For what windows bound and what must

@@ -3,14 +3,10 @@ package proc
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/supertrees/supervise/ipc"
 )
-
-// scratch is for the fields of frames: they are copied before a write returns.
-var scratch = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 // roundTrip sends a call and waits for its answer. Without limit, only ctx
 // ends the waiting: for monitors.
@@ -94,13 +90,10 @@ func (c *channel) write(m *ipc.Message, done <-chan struct{}, now bool) error {
 	if pieces || c.ordered.n.Load() > 0 {
 		return c.writeInOrder(m, pieces, done, now)
 	}
-	b := scratch.Get().(*[]byte)
-	defer scratch.Put(b)
-	f, err := m.Frame(*b)
-	if err != nil {
-		return err
+	if now {
+		return c.w.SendMessage(m, done)
 	}
-	return c.send(&f, done, now)
+	return c.w.QueueMessage(m, done)
 }
 
 // send is not a function value: those would move every frame to the heap.
