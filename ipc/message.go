@@ -127,7 +127,7 @@ func (f *Frame) Message() (m Message, err error) {
 func (m *Message) read(f *Frame, w *words) error {
 	m.Type, m.Codec, m.About = f.Type, f.Flags&CodecMask, f.Flags&About != 0
 	m.ID, m.Dst, m.Src, m.Payload = f.ID, f.Dst, f.Src, f.Payload
-	m.Method, m.To, m.Left, m.Refused = "", "", 0, ""
+	m.Method, m.To, m.Left, m.Manage, m.Refused = "", "", 0, false, ""
 	m.Traceparent, m.Tracestate = nil, nil
 	switch {
 	case len(f.Fields) == 0:
@@ -139,7 +139,7 @@ func (m *Message) read(f *Frame, w *words) error {
 			return err
 		}
 		m.take(&fields, w)
-		if w != nil && m.Traceparent == nil && m.Tracestate == nil && m.Refused == "" {
+		if w != nil && m.Traceparent == nil && m.Tracestate == nil && !m.Manage && m.Refused == "" {
 			w.fields, w.method, w.to, w.left = append(w.fields[:0], f.Fields...), m.Method, m.To, m.Left
 		}
 	}
