@@ -13,16 +13,25 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/stage"
 )
 
 // version is set by the linker.
 var version = "dev"
 
-// The first thread is main's, which only waits: see child.Spawn.
-func init() { runtime.LockOSThread() }
+// In a process that runs a node the first thread is main's, which only waits:
+// see child.Spawn.
+func init() {
+	if child.IsNode() {
+		runtime.LockOSThread()
+	}
+}
 
 func main() {
+	if !child.IsNode() {
+		os.Exit(begin())
+	}
 	status := make(chan int)
 	go func() { status <- begin() }()
 	os.Exit(<-status)

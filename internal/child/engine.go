@@ -67,10 +67,9 @@ type Engine struct {
 	forker   *fork.Forker
 
 	lives     map[tree.Ref]*life
-	byID      map[string]*life // the latest life of each child
-	byPid     map[int]*life    // by the pid of a main process that is not reaped yet
-	killing   []*life          // killed, and the main process is not reaped yet
-	lingering []*life          // the main process is reaped, and something may be left
+	byPid     map[int]*life // by the pid of a main process that is not reaped yet
+	killing   []*life       // killed, and the main process is not reaped yet
+	lingering []*life       // the main process is reaped, and something may be left
 	strangers map[int]*stranger
 	sole      *life // a sentinel's root, to which every stranger belongs; else nil
 	children  childList
@@ -145,7 +144,6 @@ func New(o Options) (*Engine, error) {
 		forker: forker,
 		deaths: deaths,
 		lives:  map[tree.Ref]*life{},
-		byID:   map[string]*life{},
 		byPid:  map[int]*life{},
 
 		strangers: map[int]*stranger{},

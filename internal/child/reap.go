@@ -150,9 +150,6 @@ func (e *Engine) died(now time.Duration, l *life, x *Exited) {
 // forget ends a life.
 func (e *Engine) forget(l *life) {
 	delete(e.lives, l.ref)
-	if e.byID[l.ref.ID] == l {
-		delete(e.byID, l.ref.ID)
-	}
 }
 
 // Deadline says when Reap is to be called even without a SIGCHLD.

@@ -188,9 +188,20 @@ func (e *Engine) byTag(t tag) (l *life, stray bool) {
 	if t.tree == e.tree && !below {
 		l = e.lives[tree.Ref{ID: id, Incarnation: t.incarnation}]
 	} else {
-		l = e.byID[id]
+		l = e.latest(id)
 	}
 	return l, l == nil
+}
+
+// latest is the latest life of a child. It looks at all of them, which a map would
+// save, at the price of one more entry for each.
+func (e *Engine) latest(id string) (latest *life) {
+	for ref, l := range e.lives {
+		if ref.ID == id && (latest == nil || ref.Incarnation > latest.ref.Incarnation) {
+			latest = l
+		}
+	}
+	return latest
 }
 
 // childOf says which child of this supervisor a path belongs to, and whether it

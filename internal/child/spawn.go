@@ -118,7 +118,6 @@ func (e *Engine) forkInLeaf(c *fork.Command, l *life) (err error) {
 // enter begins a life.
 func (e *Engine) enter(l *life) {
 	e.lives[l.ref] = l
-	e.byID[l.ref.ID] = l
 	e.byPid[l.pid] = l
 	e.watch(l)
 }
