@@ -19,6 +19,12 @@ func play(role string, args []string) int {
 	switch role {
 	case "server":
 		proc.Main(server)
+	case "molter":
+		proc.Main(molter)
+	case "watcher":
+		proc.Main(watcher)
+	case "crowd":
+		proc.Main(crowd)
 	case "report":
 		return report()
 	case "stubborn":
