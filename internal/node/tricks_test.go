@@ -25,7 +25,7 @@ func (p *puppet) rude(role string) bool {
 	switch role {
 	case "deaf from birth":
 	case "floods first": // well-formed, but no greeting
-		p.flood(nil, nil)
+		p.flood(&order{To: "/nobody"}, nil)
 	default:
 		return false
 	}
@@ -123,8 +123,10 @@ func (p *puppet) deed(m *ipc.Message, o *order) bool {
 		go func() { p.reply(id, p.duel(o)) }()
 	case "note on three ways":
 		go func() { p.reply(id, p.threeWays(o)) }()
-	case "bombard", "churn", "flood", "heave": // until it is enough
-		work := map[string]func(*order, map[string]int){"bombard": p.bombard, "churn": p.churn, "flood": p.flood, "heave": p.heave}[m.Method]
+	case "bombard", "churn", "flood", "heave", "spin": // until it is enough
+		work := map[string]func(*order, map[string]int){
+			"bombard": p.bombard, "churn": p.churn, "flood": p.flood, "heave": p.heave, "spin": p.spin,
+		}[m.Method]
 		go func() {
 			seen := map[string]int{}
 			work(o, seen)
@@ -308,9 +310,15 @@ func (p *puppet) heave(o *order, seen map[string]int) {
 	}
 }
 
-// flood writes casts to nobody, as fast as they are taken, until it is enough.
-func (p *puppet) flood(*order, map[string]int) {
-	m := ipc.Message{Type: ipc.Cast, To: "/nobody", Method: "x"}
+// spin uses a core, and says nothing.
+func (p *puppet) spin(*order, map[string]int) {
+	for !p.enough.Load() {
+	}
+}
+
+// flood writes casts as fast as they are taken, until it is enough.
+func (p *puppet) flood(o *order, _ map[string]int) {
+	m := ipc.Message{Type: ipc.Cast, To: o.To, Method: "x", Codec: ipc.CodecRaw, Payload: make([]byte, o.Size)}
 	var one []byte
 	_ = m.Frames(nil, func(f *ipc.Frame) error { one = f.Append(nil); return nil })
 	wire := bytes.Repeat(one, 1+65536/len(one))
@@ -348,12 +356,15 @@ func narrow(pid, fd int) error {
 	return err
 }
 
-// clock makes N calls, one after another, and says how long the median took.
+// clock makes N calls, one after another, and says how long the median took; -1
+// if one had no reply.
 func (p *puppet) clock(o *order) time.Duration {
 	took := make([]time.Duration, o.N)
 	for i := range took {
 		start := time.Now()
-		<-p.call(&ipc.Message{To: o.To, Method: "echo", Codec: ipc.CodecRaw, Payload: make([]byte, o.Size)})
+		if outcome(<-p.call(&ipc.Message{To: o.To, Method: "echo", Codec: ipc.CodecRaw, Payload: make([]byte, o.Size)})) != "ok" {
+			return -1
+		}
 		took[i] = time.Since(start)
 	}
 	slices.Sort(took)
