@@ -156,7 +156,7 @@ If that child ended badly its status is the tree's, or 128 and the number of the
 .TP
 .B 1
 The tree refused, and OTP's word for why stands on standard error: not_found, running, restarting, already_present and so on.
-Of a tree: the root gave up, or a child could not be started at boot.
+Of a tree: the root gave up, a child could not be started at boot, or something could not be killed.
 .TP
 .B 64
 Bad usage.
