@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -193,7 +194,18 @@ func (s *Server) guard(what string, f func() error) (err error) {
 func panicked(what string, v any) *fault {
 	stack := bound(string(debug.Stack()), 8<<10)
 	fmt.Fprintf(os.Stderr, "panic in %s: %v\n\n%s\n", what, v, stack)
-	return &fault{fmt.Sprintf("panic in %s: %v", what, v), stack}
+	return &fault{fmt.Sprintf("panic in %s: %v", what, v), broken(stack)}
+}
+
+// broken is a stack from the frame that panicked on: what is above it in every
+// stack says nothing.
+func broken(stack string) string {
+	if i := strings.LastIndex(stack, "\npanic("); i >= 0 {
+		if lines := strings.SplitN(stack[i+1:], "\n", 3); len(lines) == 3 {
+			return lines[2]
+		}
+	}
+	return stack
 }
 
 // errKilled is the end of a server of which a test wants to see no more.

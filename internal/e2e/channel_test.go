@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/proc"
 )
 
@@ -29,6 +30,30 @@ func server(s *proc.Server) error {
 
 // breaks is where the stack of a panic begins.
 func breaks(why string) error { panic(why) }
+
+// A worker that broke is explained by what it said last, when it runs again too.
+func TestWhyAWorkerOfProcBroke(t *testing.T) {
+	t.Parallel()
+	r := boot(t, serving)
+	r.does(0, "cast", "srv", "break", `"no more\nof this"`)
+	end := r.await("/srv", journal.Exit, 1)
+	if !strings.HasPrefix(end.Message, "panic in break: no more of this [") || !strings.Contains(end.Message, "e2e.breaks(") || !strings.Contains(end.Message, "channel_test.go:") {
+		t.Errorf("its end is told as %q", end.Message)
+	}
+	if n := len(end.Message); n > 256+1024+64 {
+		t.Errorf("%d bytes are told of its end", n)
+	}
+	r.await("/srv", journal.Start, 2)
+	if out, _ := r.does(0, "why", "/srv"); !strings.Contains(out, end.Message) || !strings.Contains(out, "ended abnormal, with status 1") {
+		t.Errorf("why says %s", out)
+	}
+
+	failing := launch(t, serving, with("BREAKS=no luck"))
+	failing.endsWith(1)
+	if said := failing.stderr.String(); !strings.Contains(said, "panic in init: no luck [") || !strings.Contains(said, "e2e.breaks(") {
+		t.Errorf("of an Init that broke the tree said %s", said)
+	}
+}
 
 func TestATraceAndALogOfAWorker(t *testing.T) {
 	t.Parallel()

@@ -57,6 +57,7 @@ type extra struct {
 	next   time.Time
 	pids   []int
 	failed string // why its last start failed
+	ended  string // the message of its last exit
 	text   string // what it said of itself
 	report *Problem
 	note   string // the message of the last record that explains its state
@@ -85,6 +86,9 @@ func (f *Fold) Apply(r *Record) {
 		f.started(e, r)
 	case Exit:
 		f.exited(e, r)
+		if r.Message != "" || e.extra != nil {
+			e.more().ended = strings.Clone(r.Message)
+		}
 	case Backoff:
 		e.waits(r)
 	case Failed:

@@ -32,7 +32,7 @@ func (f *Fold) why(at string, now time.Time) (string, bool) {
 	}
 	said = append(said, e.whyRule(), e.whyLimit(now), e.whyNext(now))
 	if x := e.extra; x != nil {
-		if x.note != "" {
+		if x.note != "" && x.note != x.ended {
 			said = append(said, sentence(x.note))
 		}
 		if x.text != "" {
@@ -82,6 +82,9 @@ func (e *entry) whyExit(now time.Time) string {
 		ended += fmt.Sprintf(", with status %d", e.exit.status)
 	}
 	at := wall(e.exit.at)
+	if x := e.extra; x != nil && x.ended != "" {
+		return fmt.Sprintf("%s, %s ago (%s): %s", ended, Span(now.Sub(at)), at.Format(time.RFC3339), sentence(x.ended))
+	}
 	return fmt.Sprintf("%s, %s ago (%s).", ended, Span(now.Sub(at)), at.Format(time.RFC3339))
 }
 

@@ -29,12 +29,16 @@ const (
 	// time between two that are told.
 	statusBound = 256
 	statusEvery = 100 * time.Millisecond
+	// stackLines of a stack, of stackBound bytes together, are told.
+	stackLines = 6
+	stackBound = 1024
 )
 
 // said is what a worker said over its channel.
 type said struct {
 	ignored  bool
 	exiting  *ipc.Exiting  // nil: nothing
+	stack    string        // where it broke, its first lines as one
 	status   string        // the text that waits to be told
 	statusAt time.Duration // when the last one was
 	parted   bool          // one of the pipes has ended
@@ -107,11 +111,12 @@ func (n *Node) requested(r *board.Request) {
 	case ipc.VerbFailed:
 		var failed ipc.Failed
 		if json.Unmarshal(r.Message.Payload, &failed) == nil && failed.Reason != "" {
-			l.failure = failed.Reason
+			l.failure, l.said.stack = failed.Reason, firstLines(failed.Stack)
 		}
 	case ipc.VerbExiting:
 		l.said.exiting = &ipc.Exiting{}
 		_ = json.Unmarshal(r.Message.Payload, l.said.exiting) // the wait status has the last word anyway
+		l.said.stack = firstLines(l.said.exiting.Stack)
 	case ipc.VerbStatus:
 		var status ipc.Status
 		if json.Unmarshal(r.Message.Payload, &status) == nil {
@@ -143,16 +148,45 @@ func (n *Node) tellText(l *life) {
 
 // oneLine makes a text fit to be shown on anybody's terminal.
 func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
+	s = printable(s)
+	if len(s) > statusBound {
+		s = strings.ToValidUTF8(s[:statusBound], "")
+	}
+	return s
+}
+
+// printable is a text without what moves a cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f || r == utf8.RuneError {
 			return ' '
 		}
 		return r
 	}, s)
-	if len(s) > statusBound {
-		s = strings.ToValidUTF8(s[:statusBound], "")
+}
+
+// firstLines are the first lines of a stack, as one.
+func firstLines(stack string) string {
+	if len(stack) > stackBound {
+		stack = strings.ToValidUTF8(stack[:stackBound], "")
 	}
-	return s
+	lines := strings.FieldsFunc(stack, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := range lines {
+		lines[i] = printable(strings.TrimSpace(lines[i]))
+	}
+	return strings.Join(lines[:min(len(lines), stackLines)], "; ")
+}
+
+// epitaph is what is told of an end: what the life said, and where it broke.
+func (l *life) epitaph() string {
+	text := l.detail()
+	if l.said.stack == "" || l.said.fault != "" {
+		return text
+	}
+	if text == "" {
+		text = oneLine(l.failure)
+	}
+	return text + " [" + l.said.stack + "]"
 }
 
 // unheard handles the end of a link whose process may still be there.

@@ -93,7 +93,7 @@ func (n *Node) bury(l *life) {
 	}
 	l.last = &journal.Record{
 		Event: journal.Exit, Path: l.path, Kind: l.kind.String(), Pid: l.pid,
-		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers, Message: l.detail(),
+		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers, Message: l.epitaph(),
 	}
 	setStatus(l.last, l.ended.Status)
 	n.keepStatus(l, reason)
