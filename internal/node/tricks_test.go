@@ -195,7 +195,9 @@ func (p *puppet) lastWords(o *order) map[string]int {
 			return outcome(m)
 		}
 		switch words := what(first) + ", " + what(second); words {
-		case "noproc, noproc", "noproc, its end", "noproc, ok": // between two lives
+		case "noproc, noproc": // between two lives
+		case "noproc, ok": // it came up between the two, and is about to end
+			<-p.call(&ipc.Message{To: o.To, Method: ipc.VerbMonitor, About: true})
 		default:
 			seen[words]++
 			done++
