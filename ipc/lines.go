@@ -85,7 +85,10 @@ func (l *Lines) in(line []byte, f func(*Frame) error) error {
 		m.ID = own
 		l.release(own)
 	}
-	return m.Frames(nil, f)
+	return m.Frames(nil, func(piece *Frame) error {
+		own := *piece // the switch writes the next address into the header, from which the next piece is made
+		return f(&own)
+	})
 }
 
 // own is the id in frames for a call of the worker.

@@ -122,6 +122,7 @@ func simpleOneForOne(_ *testing.T, r *running) {
 }
 
 func container(_ *testing.T, r *running) {
+	r.stdout.says(r.t, "/app | serving") // its start is known before its output is
 	said := r.stdout.String()
 	if migrated, serving := strings.Index(said, "/migrate | migrated"), strings.Index(said, "/app | serving"); migrated < 0 || serving >= 0 && serving < migrated {
 		r.t.Errorf("the app did not wait for its migration:\n%s", said)
