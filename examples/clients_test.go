@@ -9,15 +9,8 @@ import (
 	"testing"
 )
 
-// The workers of the tree of clients, by name; channel says in which mode.
-var clients = []struct{ name, channel string }{
-	{"go", "frames"},
-	{"python", "frames"},
-	{"python-lines", "lines"},
-	{"node", "frames"},
-	{"node-lines", "lines"},
-	{"sh", "lines"},
-}
+// The workers of the tree of clients; "-lines" is one in line mode, as is "sh".
+var clients = []string{"go", "python", "python-lines", "node", "node-lines", "sh"}
 
 // needs skips a test whose interpreters are not there; where .ci/needs has been
 // run that is a failure.
@@ -57,17 +50,17 @@ func TestClientsAnswerTheShell(t *testing.T) {
 	tr := runClients(t)
 	for _, c := range clients {
 		for _, value := range []string{`null`, `7`, `"Joe"`, `[]`, `[1]`, `[[1,2]]`, `{"x":[1,"é"]}`} {
-			tr.want(value, "call", c.name, "echo", value)
+			tr.want(value, "call", c, "echo", value)
 		}
-		tr.want("5", "call", c.name, "add", "5")
-		tr.want("", "cast", c.name, "add", "30")
-		tr.want("42", "call", "/"+c.name, "add", "7")
-		tr.want("42", "call", tr.field(c.name, 2), "total")
-		tr.fails("1", "not_a_number", "call", c.name, "add", `"x"`)
-		tr.fails("1", "no_method", "call", c.name, "nonsense")
-		tr.want("null", "call", c.name, "$ping")
-		tr.fails("1", "no_method", "call", c.name, "$nonsense")
-		tr.want("", "cast", c.name, "$nonsense")
+		tr.want("5", "call", c, "add", "5")
+		tr.want("", "cast", c, "add", "30")
+		tr.want("42", "call", "/"+c, "add", "7")
+		tr.want("42", "call", tr.field(c, 2), "total")
+		tr.fails("1", "not_a_number", "call", c, "add", `"x"`)
+		tr.fails("1", "no_method", "call", c, "nonsense")
+		tr.want("null", "call", c, "$ping")
+		tr.fails("1", "no_method", "call", c, "$nonsense")
+		tr.want("", "cast", c, "$nonsense")
 	}
 }
 
@@ -81,15 +74,15 @@ func TestClientsCallAndCastToEachOther(t *testing.T) {
 			if from == to {
 				continue
 			}
-			tr.want(`{"from":["`+from.name+`"]}`, ask(from.name, to.name, "echo", `{"from":["`+from.name+`"]}`)...)
-			tr.fails("1", "not_a_number", ask(from.name, to.name, "add", `"x"`)...)
-			tr.want("", "cast", from.name, "tell", fmt.Sprintf(`{"to":%q,"method":"add","value":1}`, to.name))
+			tr.want(`{"from":["`+from+`"]}`, ask(from, to, "echo", `{"from":["`+from+`"]}`)...)
+			tr.fails("1", "not_a_number", ask(from, to, "add", `"x"`)...)
+			tr.want("", "cast", from, "tell", fmt.Sprintf(`{"to":%q,"method":"add","value":1}`, to))
 		}
-		tr.fails("1", "noproc", ask(from.name, "nobody", "echo", "1")...)
-		tr.fails("1", "calling_self", ask(from.name, from.name, "echo", "1")...)
+		tr.fails("1", "noproc", ask(from, "nobody", "echo", "1")...)
+		tr.fails("1", "calling_self", ask(from, from, "echo", "1")...)
 	}
 	for _, c := range clients {
-		tr.until(is(fmt.Sprint(len(clients)-1)), "call", c.name, "total")
+		tr.until(is(fmt.Sprint(len(clients)-1)), "call", c, "total")
 	}
 }
 
@@ -98,24 +91,24 @@ func TestClientsCarryLongMessagesInPieces(t *testing.T) {
 	long := `"` + strings.Repeat("x", 100_000) + `"`
 	for i, from := range clients {
 		to := clients[(i+1)%len(clients)]
-		tr.want(long, "call", from.name, "ask", fmt.Sprintf(`{"to":%q,"method":"echo","value":%s}`, to.name, long))
+		tr.want(long, "call", from, "ask", fmt.Sprintf(`{"to":%q,"method":"echo","value":%s}`, to, long))
 	}
 }
 
 func TestClientsDieWell(t *testing.T) {
 	tr := runClients(t)
 	for i, c := range clients {
-		witness := clients[(i+1)%len(clients)].name
-		tr.want(`"bye"`, "call", c.name, "quit")
-		tr.until(func(string) bool { return tr.field(c.name, 3) == "#2" }, "names")
-		tr.fails("1", "down", "call", witness, "ask", fmt.Sprintf(`{"to":%q,"method":"crash","value":"boom"}`, c.name))
-		tr.until(func(string) bool { return tr.field(c.name, 3) == "#3" }, "names")
-		tr.done("stop", "/"+c.name)
-		if why := tr.do("why", "/"+c.name); !strings.Contains(why, "stopped") && !strings.Contains(why, "shutdown") {
-			t.Errorf("%s was stopped, and that is why it is down: %s", c.name, why)
+		witness := clients[(i+1)%len(clients)]
+		tr.want(`"bye"`, "call", c, "quit")
+		tr.until(func(string) bool { return tr.field(c, 3) == "#2" }, "names")
+		tr.fails("1", "down", "call", witness, "ask", fmt.Sprintf(`{"to":%q,"method":"crash","value":"boom"}`, c))
+		tr.until(func(string) bool { return tr.field(c, 3) == "#3" }, "names")
+		tr.done("stop", "/"+c)
+		if why := tr.do("why", "/"+c); !strings.Contains(why, "stopped") && !strings.Contains(why, "shutdown") {
+			t.Errorf("%s was stopped, and that is why it is down: %s", c, why)
 		}
-		tr.done("start", "/"+c.name)
-		tr.until(is("0"), "call", c.name, "total")
+		tr.done("start", "/"+c)
+		tr.until(is("0"), "call", c, "total")
 	}
 }
 
