@@ -68,48 +68,49 @@ func TestChaos(t *testing.T) {
 // play runs one tree through its rounds, and ends it in one of three ways.
 func play(t *testing.T, seed uint64, rounds int) {
 	r := rand.New(rand.NewPCG(seed, seed))
-	w := start(t, r, seed)
+	w := newWorld(t, r, seed)
+	w.start()
 	w.settle()
 	stop := w.pound()
 	watching := w.watchForDoubles()
 	for round := range rounds {
 		w.hurt(r)
+		if r.IntN(3) == 0 { // while it still has to do with that
+			w.end(syscall.SIGKILL, r.IntN(2) == 0)
+			w.start()
+		}
 		w.settle()
 		w.inspect(round)
 	}
 	stop()
 	watching()
-	w.end(r)
-	w.replay()
+	w.end([...]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}[r.IntN(2)], r.IntN(2) == 0)
 }
 
-// world is one tree under test.
+// world is one tree under test. When its root or sentinel has been killed the
+// same configuration is started again: each run has a directory for what it
+// writes down.
 type world struct {
 	t      *testing.T
 	mark   string
 	dir    string
 	file   string
 	socket string
-	cmd    *exec.Cmd
-	client *http.Client
+	log    *os.File
+	runs   int
+	cmd    *exec.Cmd // of the present run
 	ended  chan error
+	client *http.Client
 }
 
-func start(t *testing.T, r *rand.Rand, seed uint64) *world {
-	w := &world{t: t, dir: t.TempDir(), file: randomTree(t, r), ended: make(chan error, 1)}
+func newWorld(t *testing.T, r *rand.Rand, seed uint64) *world {
+	w := &world{t: t, dir: t.TempDir(), file: randomTree(t, r)}
 	w.mark = fmt.Sprintf("CHAOS_MARK=%d-%d", os.Getpid(), seed)
 	w.socket = filepath.Join(w.dir, "s")
-	log, err := os.Create(filepath.Join(w.dir, "log"))
-	if err != nil {
+	var err error
+	if w.log, err = os.Create(filepath.Join(w.dir, "log")); err != nil {
 		t.Fatal(err)
 	}
-	w.cmd = exec.Command(binary, "-config", w.file, "-socket", w.socket, "-log-level", "debug")
-	w.cmd.Env = append(os.Environ(), w.mark, "SUPERVISE_RECORD="+w.dir)
-	w.cmd.Stdout, w.cmd.Stderr = log, log
-	if err := w.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { w.ended <- w.cmd.Wait() }()
 	w.client = &http.Client{Timeout: patience, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -122,13 +123,34 @@ func start(t *testing.T, r *rand.Rand, seed uint64) *world {
 			syscall.Kill(p.pid, syscall.SIGKILL)
 		}
 		if t.Failed() {
-			text, _ := os.ReadFile(filepath.Join(w.dir, "log"))
+			text, _ := os.ReadFile(w.log.Name())
 			t.Logf("the tree:\n%s\nthe end of its log:\n%s", read(w.file), tail(string(text), 60))
 		}
-		log.Close()
+		w.log.Close()
 	})
 	return w
 }
+
+// start begins a run.
+func (w *world) start() {
+	w.t.Helper()
+	w.runs++
+	if err := os.Mkdir(w.records(), 0o700); err != nil {
+		w.t.Fatal(err)
+	}
+	w.cmd = exec.Command(binary, "-config", w.file, "-socket", w.socket, "-log-level", "debug")
+	w.cmd.Env = append(os.Environ(), w.mark, "SUPERVISE_RECORD="+w.records())
+	w.cmd.Stdout, w.cmd.Stderr = w.log, w.log
+	if err := w.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	cmd, ended := w.cmd, make(chan error, 1)
+	w.ended = ended
+	go func() { ended <- cmd.Wait() }()
+}
+
+// records is where the supervisors of the present run write down their steps.
+func (w *world) records() string { return filepath.Join(w.dir, fmt.Sprint("run", w.runs)) }
 
 // status is a node as the tree itself sees it.
 type status struct {
@@ -349,20 +371,18 @@ func (w *world) watchForDoubles() (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// end ends the tree by an order, or by the KILL of the root or of the sentinel:
-// whichever it is, nothing is left.
-func (w *world) end(r *rand.Rand) {
+// end ends a run by a signal to the root or to the sentinel: whichever it is,
+// nothing is left, and what was written down holds.
+func (w *world) end(sig syscall.Signal, atRoot bool) {
 	w.t.Helper()
-	victim := w.cmd.Process.Pid
-	sig := [...]syscall.Signal{syscall.SIGTERM, syscall.SIGKILL, syscall.SIGKILL}[r.IntN(3)]
-	if sig == syscall.SIGKILL && r.IntN(2) == 0 {
-		for _, p := range marked(w.mark) {
-			if p.path == "/" {
-				victim = p.pid
-			}
-		}
+	victim, want := w.cmd.Process.Pid, "signal: killed"
+	if atRoot {
+		victim, want = w.root(), "exit status 137"
 	}
-	w.t.Logf("the end: %v to %d (the sentinel is %d)", sig, victim, w.cmd.Process.Pid)
+	if sig == syscall.SIGTERM {
+		want = "<nil>"
+	}
+	w.t.Logf("the end of run %d: %v to %d (the sentinel is %d)", w.runs, sig, victim, w.cmd.Process.Pid)
 	syscall.Kill(victim, sig)
 	w.eventually("ending", func() string {
 		if left := marked(w.mark); len(left) > 0 {
@@ -370,17 +390,29 @@ func (w *world) end(r *rand.Rand) {
 		}
 		return ""
 	})
-	err := <-w.ended
-	if sig == syscall.SIGTERM && err != nil {
-		w.t.Errorf("ending in order: %v", err)
+	if err := <-w.ended; fmt.Sprint(err) != want {
+		w.t.Errorf("run %d ended with %v, want %s", w.runs, err, want)
 	}
+	w.replay()
+}
+
+// root is the pid of the present run's root.
+func (w *world) root() (pid int) {
+	w.t.Helper()
+	for _, p := range marked(w.mark) {
+		if p.path == "/" && p.parent == w.cmd.Process.Pid {
+			return p.pid
+		}
+	}
+	w.t.Fatal("there is no root")
+	return 0
 }
 
 // replay plays what every supervisor wrote down on a new core: it must decide
 // the same again.
 func (w *world) replay() {
 	w.t.Helper()
-	files, err := filepath.Glob(filepath.Join(w.dir, "*.steps"))
+	files, err := filepath.Glob(filepath.Join(w.records(), "*.steps"))
 	if err != nil || len(files) == 0 {
 		w.t.Fatalf("no steps were recorded: %v", err)
 	}

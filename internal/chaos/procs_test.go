@@ -39,7 +39,9 @@ func marked(mark string) (found []process) {
 			continue
 		}
 		if p, ok := look(pid); ok {
-			p.path = variable(env, "SUPERVISE_PATH")
+			if p.path = variable(env, "SUPERVISE_PATH"); p.path == "" && variable(env, "SUPERVISE_NODE") != "" {
+				p.path = "/" // which no supervisor has started
+			}
 			p.incarnation, _ = strconv.ParseUint(variable(env, "SUPERVISE_INCARNATION"), 10, 64)
 			found = append(found, p)
 		}

@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/supertrees/supervise/proc"
 )
@@ -29,6 +31,10 @@ func play(role string, args []string) int {
 		return report()
 	case "stubborn":
 		return stubborn()
+	case "assassin":
+		return playAssassin(args)
+	case "forks":
+		return forks(args)
 	case "whole":
 		return longLine(args)
 	}
@@ -117,5 +123,29 @@ func longLine(args []string) int {
 		}
 	}
 	fmt.Print("\nand the end")
+	return 0
+}
+
+// forks makes and kills so many processes, as plainly as Go can, and prints the
+// processor time that it took.
+func forks(args []string) int {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return 2
+	}
+	for range n {
+		cmd := exec.Command("sleep", "1000")
+		if err := cmd.Start(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
+	}
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		return 1
+	}
+	fmt.Println(time.Duration(used.Utime.Nano() + used.Stime.Nano()))
 	return 0
 }

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -243,6 +244,58 @@ func TestAStormOfDeaths(t *testing.T) {
 		if n := r.node(path); n.Incarnation != 2 {
 			t.Errorf("%s is incarnation %d after one death", path, n.Incarnation)
 		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// Four storms: the restarts are spread by the jitter, and cost the supervisor
+// not much more than so many forks cost a program that does nothing else.
+func TestAMassRestartIsSpreadAndCheap(t *testing.T) {
+	t.Parallel()
+	const children, storms = 50, 4
+	times := time.Duration(15) // it also logs, records, waits and contains: about 5
+	if raceEnabled {
+		times *= 4
+	}
+	r := boot(t, `
+		intensity = "infinity"
+		[defaults]
+		backoff = { kind = "constant", min = "20ms", jitter = 0.1 }
+		`+sleeping(children))
+	r.follow()
+	before := ticks(t, rootOf(r))
+	for life := uint64(1); life <= storms; life++ {
+		for i := range children {
+			syscall.Kill(r.await(fmt.Sprintf("/w%d", i), journal.Start, life).Pid, syscall.SIGKILL)
+		}
+	}
+	delays := map[float64]bool{}
+	for i := range children {
+		r.await(fmt.Sprintf("/w%d", i), journal.Start, storms+1)
+	}
+	for _, e := range r.history() {
+		if e.Event != journal.Backoff {
+			continue
+		}
+		delays[*e.Delay] = true
+		if *e.Delay < 0.018 || *e.Delay > 0.022 {
+			t.Errorf("a delay is %v s", *e.Delay)
+		}
+	}
+	if len(delays) < children {
+		t.Errorf("%d deaths had %d different delays", children*storms, len(delays))
+	}
+	used := ticks(t, rootOf(r)) - before
+	plain := exec.Command(os.Getenv(envSelf), "play", "forks", strconv.Itoa(children*storms))
+	out, _ := finishes(t, plain, 0)
+	forks, err := time.ParseDuration(strings.TrimSpace(out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d restarts: %v of processor time; so many forks: %v", children*storms, used, forks)
+	if used > times*forks {
+		t.Errorf("%d restarts cost %v of processor time, so many forks %v", children*storms, used, forks)
 	}
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)

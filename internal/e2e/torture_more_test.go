@@ -85,8 +85,7 @@ func TestTermAtEveryMomentOfABoot(t *testing.T) {
 }
 
 // A supervisor is killed again and again while it makes processes as fast as it
-// can, also between a fork and the record of it: nothing of an earlier life is
-// beside a later one.
+// can: nothing of an earlier life is beside a later one.
 func TestASupervisorThatForksIsKilled(t *testing.T) {
 	t.Parallel()
 	var crowd strings.Builder
