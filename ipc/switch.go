@@ -208,8 +208,14 @@ func (s *Switch) AddClient() *Link {
 	return l
 }
 
+// add gives a link its address. After 2^32 lives, ten days of five thousand
+// restarts a second, serials come again; none that somebody has, and not 0, which
+// is the node itself.
 func (s *Switch) add(l *Link) {
 	s.serial++
+	for s.serial == 0 || s.lives[s.serial] != nil {
+		s.serial++
+	}
 	l.addr = NewAddr(s.node, s.serial)
 	s.lives[s.serial] = l
 	if l.path != "" {
