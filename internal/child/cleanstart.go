@@ -6,11 +6,11 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/supertrees/supervise/internal/fork"
 )
 
 // cleanStart sees to it that what this process makes begins with default signal
@@ -41,7 +41,7 @@ func cleanStart() (ignored []syscall.Signal, err error) {
 			return nil, fmt.Errorf("running this binary again with an empty signal mask: %w", err)
 		}
 	}
-	for _, sig := range ignoredSignals() {
+	for _, sig := range fork.IgnoredSignals() {
 		ignored = append(ignored, sig)
 		switch sig {
 		case syscall.SIGHUP, syscall.SIGINT:
@@ -68,25 +68,6 @@ func emptyMask() (blocked bool, err error) {
 		return false, err
 	}
 	return old != empty, nil
-}
-
-// ignoredSignals reads which signals this process ignores.
-func ignoredSignals() []syscall.Signal {
-	status, _ := os.ReadFile("/proc/self/status")
-	var ignored []syscall.Signal
-	for line := range strings.Lines(string(status)) {
-		hex, ok := strings.CutPrefix(line, "SigIgn:")
-		if !ok {
-			continue
-		}
-		mask, _ := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-		for sig := syscall.Signal(1); sig <= 64; sig++ {
-			if mask&(1<<(sig-1)) != 0 {
-				ignored = append(ignored, sig)
-			}
-		}
-	}
-	return ignored
 }
 
 // defaultAction gives a signal that Go does not handle its default action.

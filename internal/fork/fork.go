@@ -79,8 +79,9 @@ const (
 // Forker makes processes. One goroutine at a time may use it.
 type Forker struct {
 	devNull int
-	copies  bool // children copy the whole table: close_range is not to be had
-	classic bool // clone instead of clone3, which Docker's seccomp filter forbids
+	copies  bool             // children copy the whole table: close_range is not to be had
+	ignored []syscall.Signal // by this process, when the Forker was made
+	classic bool             // clone instead of clone3, which Docker's seccomp filter forbids
 
 	// What the kernel reads and writes, used again by every start. It is part of
 	// the heap, where nothing moves.
@@ -101,7 +102,7 @@ func New() (*Forker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening /dev/null: %w", err)
 	}
-	f := &Forker{devNull: devNull}
+	f := &Forker{devNull: devNull, ignored: IgnoredSignals()}
 	f.copies = unix.CloseRange(uint(everything), uint(everything), 0) != nil // no descriptor is that high
 	for i := 0; i < slots && !f.copies; i++ {
 		if f.reserve(slotBase+i) != nil { // a limit that is so low, or a descriptor that was inherited
@@ -180,9 +181,22 @@ func (f *Forker) vacate(files []int) {
 	}
 }
 
+// reset is which signals the child has to give their default action: clone3 does
+// that for those that this process handles.
+func (f *Forker) reset() []syscall.Signal {
+	if !f.classic {
+		return f.ignored
+	}
+	all := make([]syscall.Signal, 0, lastSignal)
+	for sig := syscall.Signal(1); sig <= lastSignal; sig++ {
+		all = append(all, sig)
+	}
+	return all
+}
+
 // fork writes the program of a command and has a child run it.
 func (f *Forker) fork(c *Command, copies bool) (Process, *Error) {
-	if err := f.program.write(c, copies, f.classic); err != nil {
+	if err := f.program.write(c, f.reset(), copies); err != nil {
 		return Process{}, err
 	}
 	r := f.clone(c.Cgroup, copies)

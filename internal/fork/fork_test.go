@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
@@ -150,6 +151,8 @@ func TestAChildHasItsOwnDescriptorsAndNoOther(t *testing.T) {
 }
 
 func TestAChildBeginsWithDefaultSignals(t *testing.T) {
+	signal.Ignore(syscall.SIGUSR1)
+	defer signal.Reset(syscall.SIGUSR1)
 	each(t, func(t *testing.T, f *Forker) {
 		got := output(t, f, Command{Path: "/bin/sed", Argv: []string{"sed", "-n", "/^Sig[BIC]/p", "/proc/self/status"}})
 		want := "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nSigCgt:\t0000000000000000\n"

@@ -15,6 +15,8 @@ import (
 // maskSize is the size of the kernel's set of signals, in bytes.
 const maskSize = 8
 
+const lastSignal = 64
+
 // everything is where the table of descriptors ends.
 const everything = ^uintptr(0) >> 32
 
@@ -38,7 +40,7 @@ type program struct {
 }
 
 // write writes down the program of a command.
-func (p *program) write(c *Command, copies, classic bool) *Error {
+func (p *program) write(c *Command, reset []syscall.Signal, copies bool) *Error {
 	p.steps, p.names = p.steps[:0], p.names[:0]
 	if err := p.strings(c); err != nil {
 		return err
@@ -67,8 +69,9 @@ func (p *program) write(c *Command, copies, classic bool) *Error {
 		p.add(StepFiles, unix.SYS_PRLIMIT64, 0, unix.RLIMIT_NOFILE, uintptr(unsafe.Pointer(&p.limit)))
 		p.steps[len(p.steps)-1].mode = mayFail // the hard limit may have been lowered since
 	}
-	if classic {
-		p.resetSignals()
+	for _, sig := range reset {
+		p.add(StepSignals, unix.SYS_RT_SIGACTION, uintptr(sig), uintptr(unsafe.Pointer(&p.action)), 0, maskSize)
+		p.steps[len(p.steps)-1].mode = mayFail // KILL and STOP have no other
 	}
 	p.add(StepSignals, unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&p.empty)), 0, maskSize)
 	p.add(StepExec, unix.SYS_EXECVE, p.path, p.argv, p.envp)
@@ -136,14 +139,6 @@ func (p *program) files(files []int, copies bool) {
 func (p *program) close(fd int) {
 	p.add(StepFiles, unix.SYS_CLOSE, uintptr(fd))
 	p.steps[len(p.steps)-1].mode = mayFail // it may be closed already
-}
-
-// resetSignals gives every signal its default action, which clone3 does by itself.
-func (p *program) resetSignals() {
-	for sig := uintptr(1); sig <= 64; sig++ {
-		p.add(StepSignals, unix.SYS_RT_SIGACTION, sig, uintptr(unsafe.Pointer(&p.action)), 0, maskSize)
-		p.steps[len(p.steps)-1].mode = mayFail // KILL and STOP have no other
-	}
 }
 
 // failure is what the child wrote down, or nil.
