@@ -76,3 +76,17 @@ type Subtree struct {
 	Workers     map[string]*Process `json:"workers,omitempty"`     // by child id
 	Supervisors map[string]*Subtree `json:"supervisors,omitempty"` // by child id
 }
+
+// Speaks says whether calls can pass through this supervisor: a worker of it has a
+// channel, or there are supervisors below it.
+func (s *Subtree) Speaks() bool {
+	if len(s.Supervisors) > 0 {
+		return true
+	}
+	for _, w := range s.Workers {
+		if w.Channel != "" {
+			return true
+		}
+	}
+	return false
+}

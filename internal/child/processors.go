@@ -2,7 +2,6 @@ package child
 
 import (
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,9 +12,11 @@ import (
 // own. They are told before the process begins, because a runtime that is told
 // later takes 200 KiB for the change.
 const (
-	// rootProcessors is one for the root's own goroutine and one for what moves
-	// bytes beside it: a crash loop is a quarter faster by the second.
-	rootProcessors = 2
+	// busyProcessors is one for the goroutine that owns the node's state, which
+	// keeps its processor while deaths come one after the other, and one for what
+	// moves bytes beside it: for the root, which answers people, and for every
+	// supervisor through which calls pass.
+	busyProcessors = 2
 	// nodeProcessors is for every other supervisor, of which there may be
 	// thousands, and for the sentinel. A lone restart is no slower with one.
 	nodeProcessors = 1
@@ -40,16 +41,6 @@ func startedWith() string {
 		return value
 	}
 	return os.Getenv(envProcessors)
-}
-
-// forRoot is how many processors the root gets: no more than there are, and
-// than the tree was started with.
-func forRoot(started string) int {
-	count := min(rootProcessors, runtime.NumCPU())
-	if n, err := strconv.Atoi(started); err == nil && n > 0 {
-		count = min(count, n)
-	}
-	return count
 }
 
 // forWorkers undoes withProcessors in an environment.

@@ -27,3 +27,18 @@ func TestWorkersGetTheProcessorsThatTheTreeWasStartedWith(t *testing.T) {
 		}
 	}
 }
+
+func TestASupervisorThroughWhichCallsPassSpeaks(t *testing.T) {
+	plain := &Subtree{Workers: map[string]*Process{"a": {}, "b": {}}}
+	if plain.Speaks() {
+		t.Error("one with plain workers speaks")
+	}
+	for _, s := range []*Subtree{
+		{Workers: map[string]*Process{"a": {}, "b": {Channel: "lines"}}},
+		{Supervisors: map[string]*Subtree{"s": plain}},
+	} {
+		if !s.Speaks() {
+			t.Errorf("%+v does not speak", s)
+		}
+	}
+}

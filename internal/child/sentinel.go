@@ -176,7 +176,7 @@ func (e *Engine) spawnRoot(r Root) (*life, error) {
 		Files: []int{openOrNone(0), openOrNone(1), openOrNone(2), RootLink: theirs}, Session: true,
 	}
 	more := append(slices.Clone(r.Env), envTree+"="+e.tree, envNode+"=1")
-	c.Env = overlay(os.Environ(), append(more, withProcessors(forRoot(startedWith()), startedWith())...))
+	c.Env = overlay(os.Environ(), append(more, withProcessors(busyProcessors, startedWith())...))
 	if e.cg != nil && e.cg.lock >= 0 { // held by both: whoever is left of the tree holds it
 		c.Files = append(c.Files, e.cg.lock)
 	}

@@ -24,6 +24,9 @@ type Spawn struct {
 	// no PDEATHSIG, because a node must live long enough to stop its children
 	// in order when its parent is gone.
 	Node bool
+	// Speaks says that calls pass through the node: it gets a second processor,
+	// so that they do while it is busy with deaths.
+	Speaks bool
 
 	// Files are descriptors for the child from 3 up, in order; -1 leaves a
 	// gap. They stay the caller's to close.
@@ -130,7 +133,11 @@ func (e *Engine) prepare(s Spawn) (*fork.Command, error) {
 		c.Path = "/proc/self/exe"
 		c.Argv = append([]string{"supervise: " + s.Path}, s.Args...)
 		e.env.set(envNode + "=1")
-		for _, kv := range withProcessors(nodeProcessors, e.env.get(envProcessors)) {
+		processors := nodeProcessors
+		if s.Speaks {
+			processors = busyProcessors
+		}
+		for _, kv := range withProcessors(processors, e.env.get(envProcessors)) {
 			e.env.set(kv)
 		}
 	} else {

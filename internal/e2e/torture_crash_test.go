@@ -249,6 +249,39 @@ func TestAStormOfDeaths(t *testing.T) {
 	r.endsWith(0)
 }
 
+// Children that end and come back without a pause keep their supervisor busy. A
+// stop among them is carried out all the same, and its KILL comes when it is due.
+func TestAStormThatDoesNotEndHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	for _, level := range levels(t) {
+		r := boot(t, fmt.Sprintf(`
+containment = %q
+intensity = "infinity"
+[defaults]
+backoff = { kind = "none" }
+[[child]]
+name = "deaf"
+command = "trap '' TERM; (trap '' TERM; while :; do sleep 1000; done) & while :; do sleep 1000; done"
+shutdown = "50ms"
+`, level)+endless(10))
+		r.reaches("/w9", 100)
+		r.does(0, "stop", "/deaf")
+		r.gone("/deaf")
+		r.reaches("/w9", r.node("/w9").Incarnation+100)
+		r.signal(syscall.SIGTERM)
+		r.endsWith(0)
+	}
+}
+
+// endless is so many children that end at once.
+func endless(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "[[child]]\nname = \"w%d\"\ncommand = [\"/bin/true\"]\n", i)
+	}
+	return b.String()
+}
+
 // Four storms: the restarts are spread by the jitter, and cost the supervisor
 // not much more than so many forks cost a program that does nothing else.
 func TestAMassRestartIsSpreadAndCheap(t *testing.T) {

@@ -54,7 +54,7 @@ func (n *Node) spawn(a tree.Spawn) {
 	order := child.Spawn{Ref: ref, Path: l.path, Env: n.env(a.Program)}
 	subtree := n.supervisor(id)
 	if subtree != nil {
-		order.Node = true
+		order.Node, order.Speaks = true, subtree.Speaks()
 	} else {
 		l.worker = n.worker(id)
 		order.Process = l.worker

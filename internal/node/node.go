@@ -209,6 +209,7 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			n.timeIsUp()
 		}
 	}
+	n.engine.Hark() // whatever comes after this node in the process listens again
 	n.pump.Stop()
 	n.up.Flush()
 	close(n.ended)

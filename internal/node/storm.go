@@ -7,6 +7,10 @@ import "time"
 // an order to stop, the node's own thread waits for the next one, for a moment:
 // to be woken by a death costs it a third of what it costs to be told by the
 // thread that waits for everything.
+//
+// Meanwhile the thread waits and forks in system calls that keep its processor, one
+// after the other, and the runtime would take it away after 20 ms only. So whatever
+// else a process has to do in time needs a second one: see child.Spawn's Speaks.
 
 // stormTime is how long the node's thread waits for the next death, and for
 // nothing else.
@@ -36,16 +40,20 @@ func (n *Node) expect() {
 	}
 }
 
-// linger waits for the next death of a storm, and says whether one came. If not,
-// the storm is over; what ended meanwhile and is no child's main process, SIGCHLD would
-// have told of.
+// linger waits for the next death of a storm, or for what is due, and says whether
+// either came. If not, the storm is over; what ended meanwhile and is no child's main
+// process, SIGCHLD would have told of.
 func (n *Node) linger() bool {
 	if !n.storm {
 		return false
 	}
 	wait := stormTime
 	if due, ok := n.nextDue(); ok {
-		wait = min(wait, max(due-now(), 0))
+		if due <= now() { // it does not wait for a storm that does not end
+			n.timeIsUp()
+			return true
+		}
+		wait = min(wait, due-now())
 	}
 	if n.engine.AwaitDeathFor(wait) {
 		if n.deaths++; n.deaths%stormBound == 0 {
