@@ -416,6 +416,19 @@ func TestAFullPidsLimit(t *testing.T) {
 	if n := r.node("/w59"); n.State != journal.StateRunning {
 		t.Errorf("/w59 is %v when there may be processes again", n.State)
 	}
+	tried := map[string]time.Time{}
+	for _, e := range r.history() {
+		if e.Event != journal.Failed {
+			continue
+		}
+		if since := e.Time.Sub(tried[e.Path]); since < 19*time.Millisecond { // by the wall clock
+			t.Errorf("%s was tried again after %v", e.Path, since)
+		}
+		tried[e.Path] = e.Time
+	}
+	if len(tried) == 0 {
+		t.Error("no start is known to have failed")
+	}
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)
 }

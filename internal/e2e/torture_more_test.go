@@ -30,6 +30,7 @@ command = "exec $E2E_PLAY play stubborn"
 	if waited := killed.Sub(ordered).Seconds(); waited < 9.9 {
 		t.Errorf("it was killed after %v s", waited)
 	}
+	r.stderr.says(t, "killing it: its shutdown time is over")
 	if n := r.node("/w"); n.State != journal.StateDown || n.LastExit == nil || n.LastExit.Reason != "killed" {
 		t.Errorf("after the stop it is %+v", n.Node)
 	}

@@ -260,6 +260,7 @@ func TestADaemonDoesNotPileUp(t *testing.T) {
 		command = "setsid sleep 1000 & exit 0"
 		backoff = { kind = "exponential", min = "1ms" }`)
 	r.await("/w", journal.Start, 8)
+	r.stderr.says(t, "; it left the processes [") // and they were ended
 	r.does(0, "stop", "/w")
 	r.gone("/w")
 	r.signal(syscall.SIGTERM)
