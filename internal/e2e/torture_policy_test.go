@@ -291,3 +291,55 @@ name = "team"
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)
 }
+
+// Fifty children of rest_for_one are killed at once. In whatever order their
+// deaths are heard of: when the first one is back, all after it have begun once more,
+// one after the other, and nothing runs twice.
+func TestAStormKeepsTheOrderOfRestForOne(t *testing.T) {
+	t.Parallel()
+	const children, last = 50, "/w49"
+	r := boot(t, "strategy = \"rest_for_one\"\nintensity = \"infinity\"\n[defaults]\nbackoff = { kind = \"constant\", min = \"1ms\" }\n"+sleeping(children))
+	r.follow()
+	for i := range children {
+		syscall.Kill(r.await(fmt.Sprintf("/w%d", i), journal.Start, 1).Pid, syscall.SIGKILL)
+	}
+	first := r.await("/w0", journal.Start, 2).Seq
+	end := r.find("the start of the last one after the first one's", func(e *journal.Record) bool {
+		return e.Path == last && e.Event == journal.Start && e.Seq > first
+	}).Seq
+	before := first
+	for i := 1; i < children; i++ {
+		path := fmt.Sprintf("/w%d", i)
+		started := r.find("the start of "+path+" after the first one's", func(e *journal.Record) bool {
+			return e.Path == path && e.Event == journal.Start && e.Seq > first
+		}).Seq
+		if started <= before || started > end {
+			t.Errorf("%s started as number %d, after %d and no later than %d were right", path, started, before, end)
+		}
+		before = started
+		if pids := r.of(path); len(pids) != 1 {
+			t.Errorf("%s has the processes %v", path, pids)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// What ends while a long boot goes on is known before the boot is over, also
+// when it is not the first.
+func TestADeathIsHeardOfInTheMiddleOfABoot(t *testing.T) {
+	t.Parallel()
+	quick := func(name string) string {
+		return "[[child]]\nname = \"" + name + "\"\nrestart = \"temporary\"\ncommand = [\"/bin/true\"]\n"
+	}
+	more := strings.ReplaceAll(sleeping(300), `"w`, `"v`)
+	r := boot(t, quick("one")+sleeping(30)+quick("two")+more)
+	end := r.find("the last start", func(e *journal.Record) bool { return e.Path == "/v299" && e.Event == journal.Start })
+	for _, path := range []string{"/one", "/two"} {
+		if died := r.await(path, journal.Exit); died.Seq > end.Seq {
+			t.Errorf("%s ended as number %d, and the boot was over with %d", path, died.Seq, end.Seq)
+		}
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}

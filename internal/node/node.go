@@ -251,6 +251,9 @@ func (n *Node) Status(id string) int { return n.status[id] }
 // poll looks, without waiting, at what came while the core is busy, so that an
 // order interrupts the boot of ten thousand children.
 func (n *Node) poll() {
+	if n.storm { // in which nobody tells of deaths
+		n.take(n.engine.ReapDead(now()))
+	}
 	select {
 	case <-n.died:
 		n.reapDead()
