@@ -17,10 +17,10 @@ var runMutants = flag.Bool("mutants", false, "break the switch in each of the wa
 type mutant struct{ rule, file, old, new string }
 
 var mutants = []mutant{
-	{"an answer frees its slot", "switch.go", "	if last {\n		s.done(at)\n	}", "	_ = last"},
-	{"only the callee answers", "switch.go", "s.slots[at].out != l || ", ""},
-	{"an answer has its caller's id", "switch.go", "		f.ID, f.Dst = t.inID, 0", "		f.Dst = 0"},
-	{"a cancel does not stop a registration", "switch.go", "	if t.about != nil && t.about.survives() {\n		s.leaveIn(at)\n		return\n	}", ""},
+	{"an answer frees its slot", "open.go", "	if last {\n		s.done(at)\n	}", "	_ = last"},
+	{"only the callee answers", "open.go", "s.slots[at].out != l || ", ""},
+	{"an answer has its caller's id", "open.go", "		f.ID, f.Dst = t.inID, 0", "		f.Dst = 0"},
+	{"a cancel does not stop a registration", "open.go", "	if t.about != nil && t.about.survives() {\n		s.leaveIn(at)\n		return\n	}", ""},
 	{"the last piece frees its slot", "switch.go", "!t.more && t.as == asPieces {", "!t.more && t.as == asCall {"},
 	{"the node writes the source", "switch.go", "		f.Src = l.addr\n	}\n	monitor", "	}\n	monitor"},
 	{"a label is not used twice", "slots.go", "	gen := t.gen + 1", "	gen := t.gen"},
@@ -35,7 +35,7 @@ var mutants = []mutant{
 	{"a forwarded frame may not overflow", "route.go", "here > most || (all", "here > most && (all"},
 	{"a reader does not pay for those who do not read", "route.go", " && here > queueMark)", ")"},
 	{"a message in pieces may not overflow", "switch.go", "t.out != nil && s.tooLong(t.out)", "false"},
-	{"an answer in pieces may not overflow", "switch.go", "in != nil && !last && s.tooLong(in)", "false"},
+	{"an answer in pieces may not overflow", "open.go", "in != nil && !last && s.tooLong(in)", "false"},
 	{"a sender is told once", "route.go", "	if _, known := out.told[f.Src]; known {\n		return false\n	}", ""},
 	{"a worker may not stop another", "names.go", "	case VerbStop, VerbExit,", "	case VerbExit,"},
 	{"a death lets those go on who hold back", "death.go", "	s.released(l)", "	l.told = nil"},

@@ -192,6 +192,7 @@ func (n *Node) Run(up Upstream) tree.Quit {
 			continue
 		}
 		if n.linger() {
+			n.poll() // whoever asks waits for no storm
 			continue
 		}
 		n.up.Flush()

@@ -36,10 +36,11 @@ func TestAReplyComesBeforeTheEndInEveryLife(t *testing.T) {
 	far := worker(supervisor("/far"), "b", "puppet")
 	tt := plant(t, under(worker(supervisor("/"), "a", "puppet"), far))
 	n := long(100, 10_000)
-	for done := 0; done < n; done += 20 { // a call from here has its own deadline
-		got := must[map[string]int](tt, "/a", "last words", order{To: "/far/b", Method: "answer and exit", N: 20})
-		if got["ok, its end"] != 20 || len(got) != 1 {
-			t.Fatalf("of twenty lives after %d: %v", done, got)
+	const few = 5 // lives for a call from here, which has a deadline of its own
+	for done := 0; done < n; done += few {
+		got := must[map[string]int](tt, "/a", "last words", order{To: "/far/b", Method: "answer and exit", N: few})
+		if got["ok, its end"] != few || len(got) != 1 {
+			t.Fatalf("of %d lives after %d: %v", few, done, got)
 		}
 	}
 }
