@@ -180,13 +180,21 @@ func (p *puppet) pieces(o *order, total uint64, most int) chan ipc.Message {
 }
 
 // lastWords sees N lives of another to their end: each is monitored and told to
-// answer and exit. It counts in what order the two came.
+// answer and exit. It counts in what order the two came. Both go to the life's
+// address, so that neither can come to its successor.
 func (p *puppet) lastWords(o *order) map[string]int {
 	seen := map[string]int{}
+	var last ipc.Addr
 	for done := 0; done < o.N; {
+		var at ipc.Place
+		m := <-p.call(&ipc.Message{To: o.To, Method: ipc.VerbWhereIs, About: true})
+		if m.Type != ipc.Reply || json.Unmarshal(m.Payload, &at) != nil || at.Addr == last {
+			continue // between two lives, or the one that is about to end
+		}
+		last = at.Addr
 		both := make(chan ipc.Message, 4)
-		monitor := p.callTo(both, &ipc.Message{To: o.To, Method: ipc.VerbMonitor, About: true})
-		p.callTo(both, &ipc.Message{To: o.To, Method: o.Method})
+		monitor := p.callTo(both, &ipc.Message{Dst: at.Addr, Method: ipc.VerbMonitor, About: true})
+		p.callTo(both, &ipc.Message{Dst: at.Addr, Method: o.Method})
 		first, second := <-both, <-both
 		what := func(m ipc.Message) string {
 			if m.ID == monitor && m.Type == ipc.Reply {
@@ -194,14 +202,9 @@ func (p *puppet) lastWords(o *order) map[string]int {
 			}
 			return outcome(m)
 		}
-		switch words := what(first) + ", " + what(second); words {
-		case "noproc, noproc": // between two lives
-		case "noproc, ok": // it came up between the two, and is about to end
-			<-p.call(&ipc.Message{To: o.To, Method: ipc.VerbMonitor, About: true})
-		default:
-			seen[words]++
-			done++
-		}
+		seen[what(first)+", "+what(second)]++
+		p.forget([]chan ipc.Message{both}, seen)
+		done++
 	}
 	return seen
 }
