@@ -31,13 +31,11 @@ func (s *Supervisor) spawn(c *child) {
 	c.ref.Incarnation++
 	c.err, c.group = "", false
 	s.set(c, lifeSpawning)
-	if c.spec.StartTimeout > 0 {
-		s.timers.set(c, s.now+c.spec.StartTimeout)
-	}
 	s.do(Spawn{Ref: c.ref, Program: c.spec.Program})
 }
 
-// started: the process of a start exists.
+// started: the process of a start exists. Its time begins now: what it took to
+// make the process, on a busy machine, is not the process's.
 func (s *Supervisor) started(ref Ref) {
 	c := s.find(ref)
 	if c == nil || c.life != lifeSpawning {
@@ -47,7 +45,10 @@ func (s *Supervisor) started(ref Ref) {
 		s.up(c)
 		return
 	}
-	c.life = lifeStarting // the start's timeout goes on
+	c.life = lifeStarting
+	if c.spec.StartTimeout > 0 {
+		s.timers.set(c, s.now+c.spec.StartTimeout)
+	}
 	if s.plan.on(waitStart, c) && s.plan.steps[s.plan.done].kind == stepSpawn && c.spec.Start == Probed {
 		s.plan.next()
 	}

@@ -181,7 +181,7 @@ func (s *Supervisor) tick() {
 		switch c.life {
 		case lifeStopping:
 			s.kill(c)
-		case lifeSpawning, lifeStarting:
+		case lifeStarting:
 			c.err = "timeout"
 			s.kill(c)
 		case lifeWaiting:

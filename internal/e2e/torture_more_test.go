@@ -208,7 +208,8 @@ func TestThousandsOfWorkersUnderTenSupervisors(t *testing.T) {
 }
 
 // Every start has the whole of its time to become ready: what earlier starts
-// took is not counted, and a slow one that is in time is up.
+// took is not counted, nor what it took to make the process. A slow one that is
+// in time is up; on a machine so busy that it is not, a later one is.
 func TestEveryStartHasItsWholeTimeToBeReady(t *testing.T) {
 	t.Parallel()
 	r := boot(t, `
@@ -222,17 +223,19 @@ case $SUPERVISE_INCARNATION in
 esac
 echo ready; exec sleep 1000'''
 ready = { log = "^ready$" }
-start_timeout = "1s"
+start_timeout = "3s"
 backoff = { kind = "constant", min = "1ms" }
 `)
 	syscall.Kill(r.await("/w", journal.Start, 1).Pid, syscall.SIGKILL)
-	r.await("/w", journal.Start, 5)
+	up := r.find("a start after those that never are ready", func(rec *journal.Record) bool {
+		return rec.Path == "/w" && rec.Event == journal.Start && rec.Incarnation >= 5
+	})
 	spawns, failed := r.told("/w", journal.Spawn), r.told("/w", journal.Failed)
-	if len(failed) != 3 {
-		t.Fatalf("%d starts failed, want 3: %v", len(failed), failed)
+	if len(failed) != int(up.Incarnation)-2 {
+		t.Fatalf("%d starts failed before start %d, want all but the first: %v", len(failed), up.Incarnation, failed)
 	}
 	for i, f := range failed {
-		if took := f.Time.Sub(spawns[i+1].Time).Seconds(); took < 0.99 {
+		if took := f.Time.Sub(spawns[i+1].Time).Seconds(); took < 2.99 {
 			t.Errorf("start %d was given up after %v s", f.Incarnation, took)
 		}
 	}
