@@ -126,6 +126,8 @@ func note(n *journal.Node, now time.Time) string {
 // ending says in two words how a process ended.
 func ending(e *journal.LastExit) string {
 	switch {
+	case e.Cause != "":
+		return e.Reason + " by " + e.Signal + " (" + e.Cause + ")"
 	case e.Signal != "":
 		return e.Reason + " by " + e.Signal
 	case e.Status != nil && *e.Status != 0:

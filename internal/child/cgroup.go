@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,19 +89,29 @@ func ownCgroup() (mount, path string, err error) {
 	if err != nil {
 		return "", "", errors.New("/proc/self/mountinfo cannot be read")
 	}
+	if mount, path, ok = mounted(mounts, path, "cgroup2", ""); !ok {
+		return "", "", errors.New("no cgroup2 file system is mounted where this process stands")
+	}
+	return mount, path, nil
+}
+
+// mounted is where a cgroup can be seen, by /proc/self/mountinfo: the place where its
+// hierarchy is mounted, and the path from there. The hierarchy is a file system of a
+// kind, with a controller among its options unless that is "".
+func mounted(mounts []byte, path, kind, controller string) (mount, below string, ok bool) {
 	for line := range strings.Lines(string(mounts)) {
 		// 41 31 0:38 /root /mount/point rw,relatime - cgroup2 cgroup2 rw
 		before, after, _ := strings.Cut(line, " - ")
-		f := strings.Fields(before)
-		if len(f) < 5 || !strings.HasPrefix(after, "cgroup2 ") {
+		f, of := strings.Fields(before), strings.Fields(after)
+		if len(f) < 5 || len(of) < 3 || of[0] != kind || controller != "" && !slices.Contains(strings.Split(of[2], ","), controller) {
 			continue
 		}
-		rest, ok := strings.CutPrefix(path, strings.TrimSuffix(f[3], "/"))
-		if ok && (rest == "" || rest[0] == '/') && !strings.HasPrefix(rest, "/..") {
-			return f[4], rest, nil
+		below, ok = strings.CutPrefix(path, strings.TrimSuffix(f[3], "/"))
+		if ok && (below == "" || below[0] == '/') && !strings.HasPrefix(below, "/..") {
+			return f[4], below, true
 		}
 	}
-	return "", "", errors.New("no cgroup2 file system is mounted where this process stands")
+	return "", "", false
 }
 
 // unifiedPath reads the line "0::/path" of /proc/PID/cgroup.

@@ -62,7 +62,7 @@ func Sentinel(r Root) (status int, err error) {
 	if err != nil {
 		return 1, err
 	}
-	w := watch{engine: e, root: root, report: r.Report, began: time.Now(), terminal: hasTerminal()}
+	w := watch{engine: e, root: root, report: r.Report, began: time.Now(), terminal: hasTerminal(), oom: WatchOOM()}
 	for _, sig := range ignored {
 		w.ignored = append(w.ignored, sig)
 	}
@@ -80,6 +80,7 @@ type watch struct {
 	ended   os.Signal   // the last TERM or INT that was forwarded
 
 	terminal bool // there was a controlling terminal in the beginning
+	oom      *OOMKills
 }
 
 func (w *watch) run(signals <-chan os.Signal) (status int) {
@@ -90,6 +91,7 @@ func (w *watch) run(signals <-chan os.Signal) (status int) {
 			case MainExited:
 				w.say("the root ended (%s) and left processes behind: ending them", describeStatus(ev.Status))
 			case Exited:
+				w.tellOfOOM(ev.Status)
 				return w.status(ev.Status)
 			case Stuck:
 				w.say("processes %v were killed and do not end: giving them up", ev.Pids)
@@ -148,6 +150,16 @@ func (w *watch) status(ws syscall.WaitStatus) int {
 		return 128 + int(ws.Signal())
 	}
 	return ws.ExitStatus()
+}
+
+// tellOfOOM says of a killed root how often the kernel wanted memory. Whether the root
+// was among those, only the root could know.
+func (w *watch) tellOfOOM(ws syscall.WaitStatus) {
+	if ws.Signaled() && ws.Signal() == syscall.SIGKILL {
+		if n := w.oom.Since(); n > 0 {
+			w.say("the root was killed; since the tree began, the kernel killed for want of memory (oom) here: %d", n)
+		}
+	}
 }
 
 func (w *watch) say(format string, args ...any) {

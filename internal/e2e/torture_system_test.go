@@ -3,18 +3,14 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/supertrees/supervise/internal/journal"
 )
 
-// The system around the tree: pids that come again, PID 1, memory limits.
+// The system around the tree: pids that come again, PID 1.
 
 // In a pid namespace whose next pid can be chosen, the pid of a dead child goes
 // to a process that is none of its own. Whatever is then ordered about that
@@ -136,73 +132,4 @@ shutdown = "infinity"
 		r.signal(syscall.SIGTERM)
 		r.endsWith(0)
 	}
-}
-
-// A supervisor whose memory cgroup is too small is killed by the kernel. That
-// is a KILL like any other: its parent brings the whole subtree back, once.
-func TestASupervisorWithoutMemory(t *testing.T) {
-	t.Parallel()
-	root(t)
-	group, limit := memoryGroup(t)
-	r := boot(t, fmt.Sprintf(twoTeams, "basic"))
-	first, team := r.node("/first").Pid, r.node("/team").Pid
-	if err := os.WriteFile(group+"/cgroup.procs", []byte(strconv.Itoa(team)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(group, limit), []byte("65536"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	r.follow()
-	r.ask("restart", "-no-wait", "/team/a").Run() // which takes memory
-	if e := r.await("/team", journal.Exit, 1); e.Signal != "KILL" {
-		t.Errorf("the supervisor ended with %+v", e)
-	}
-	r.await("/team", journal.Start, 2)
-	for _, path := range []string{"/team/a", "/team/inner/b"} {
-		n := r.node(path)
-		if n.State != journal.StateRunning {
-			t.Errorf("%s is %v after its supervisor ran out of memory", path, n.State)
-		}
-		for _, pid := range r.of(path) {
-			if of := incarnation(pid); of != 0 && of != n.Incarnation {
-				t.Errorf("process %s of %s, life %d, is alive beside life %d", pid, path, of, n.Incarnation)
-			}
-		}
-	}
-	if r.node("/first").Pid != first {
-		t.Error("the sibling was restarted")
-	}
-	r.signal(syscall.SIGTERM)
-	r.endsWith(0)
-}
-
-// memoryGroup makes a cgroup with a memory limit, and is its directory and the
-// name of the limit's file.
-func memoryGroup(t *testing.T) (dir, limit string) {
-	t.Helper()
-	mounts, err := os.ReadFile("/proc/self/mounts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		f := strings.Fields(line)
-		switch {
-		case f[2] == "cgroup" && strings.Contains(","+f[3]+",", ",memory,"):
-			limit = "memory.limit_in_bytes"
-		case f[2] == "cgroup2":
-			limit = "memory.max"
-		default:
-			continue
-		}
-		dir = filepath.Join(f[1], "e2e-"+filepath.Base(scratch(t)))
-		if os.Mkdir(dir, 0o755) != nil {
-			continue
-		}
-		t.Cleanup(func() { syscall.Rmdir(dir) })
-		if unix.Access(filepath.Join(dir, limit), unix.W_OK) == nil {
-			return dir, limit
-		}
-	}
-	t.Skipf("NOT RUN: %s needs the memory controller of cgroups, which this machine does not give", t.Name())
-	return "", ""
 }

@@ -58,6 +58,7 @@ type extra struct {
 	pids   []int
 	failed string // why its last start failed
 	ended  string // the message of its last exit
+	cause  string // and its cause
 	text   string // what it said of itself
 	report *Problem
 	note   string // the message of the last record that explains its state
@@ -86,8 +87,8 @@ func (f *Fold) Apply(r *Record) {
 		f.started(e, r)
 	case Exit:
 		f.exited(e, r)
-		if r.Message != "" || e.extra != nil {
-			e.more().ended = strings.Clone(r.Message)
+		if r.Message != "" || r.Cause != "" || e.extra != nil {
+			e.more().ended, e.more().cause = strings.Clone(r.Message), strings.Clone(r.Cause)
 		}
 	case Backoff:
 		e.waits(r)

@@ -194,6 +194,19 @@ func TestWhyTellsTheWholeStory(t *testing.T) {
 	}
 }
 
+func TestTheCauseOfAKillIsOfTheLastEndAlone(t *testing.T) {
+	s := sample(t)
+	for _, cause := range []string{OOM, ""} {
+		say(s, Record{Event: Exit, Path: "/web/api", Kind: "worker", Incarnation: 1, Reason: "killed", Signal: "KILL", Cause: cause})
+		if last := s.Status("/web/api").LastExit; last.Cause != cause {
+			t.Errorf("after one with the cause %q the last exit is %+v", cause, last)
+		}
+		if text, _ := s.Why("/web/api", noon); strings.Contains(text, "by signal KILL, which the kernel sent for want of memory (oom), ") != (cause == OOM) {
+			t.Errorf("after one with the cause %q why says %q", cause, text)
+		}
+	}
+}
+
 func TestTenThousandChildrenFit(t *testing.T) {
 	const children, most = 10_000, 700
 	var before, after runtime.MemStats

@@ -21,6 +21,7 @@ type Record struct {
 	Reason      string   `json:"reason,omitempty"` // normal, shutdown, killed, abnormal
 	Status      *int     `json:"status,omitempty"`
 	Signal      string   `json:"signal,omitempty"` // "KILL"
+	Cause       string   `json:"cause,omitempty"`  // of a KILL that no supervisor ordered: OOM, where it is known
 	Delay       *float64 `json:"delay,omitempty"`  // seconds
 	Intensity   *int64   `json:"intensity,omitempty"`
 	Period      int64    `json:"period,omitempty"`   // seconds
@@ -39,6 +40,16 @@ type Record struct {
 	Strategy    string `json:"strategy,omitempty"`    // of add: a supervisor's
 	Containment string `json:"containment,omitempty"` // of add: the level in force, where the path is "/"
 }
+
+// The causes of an Exit.
+const (
+	// OOM: the kernel killed it for want of memory.
+	OOM = "oom"
+
+	// Unexplained: nobody here ordered the KILL. A node says so to the root, which
+	// finds out, or says nothing about the cause.
+	Unexplained = "unexplained"
+)
 
 // The events. More may come; these stay. Every record has Time, Event and
 // Path; beside them each carries what is said here, and Message where a person
@@ -59,7 +70,7 @@ const (
 	Start = "start"
 
 	// Exit: the process ended. Kind, Pid, Incarnation, Reason, and Status or
-	// Signal. After an order the child is down, else waiting, until a Down,
+	// Signal, and Cause where there is more to say of a KILL. After an order the child is down, else waiting, until a Down,
 	// Backoff or Spawn says what was decided. After a supervisor's Exit nothing
 	// below it is alive, so all of that is down.
 	Exit = "exit"
@@ -135,6 +146,7 @@ func (r *Record) Append(b []byte) []byte {
 		b = strconv.AppendInt(appendKey(b, "status"), int64(*r.Status), 10)
 	}
 	b = appendText(b, "signal", r.Signal)
+	b = appendText(b, "cause", r.Cause)
 	if r.Delay != nil {
 		b = strconv.AppendFloat(appendKey(b, "delay"), *r.Delay, 'f', -1, 64)
 	}

@@ -77,6 +77,7 @@ type LastExit struct {
 	Reason string    `json:"reason"` // normal, shutdown, killed, abnormal
 	Status *int      `json:"status,omitempty"`
 	Signal string    `json:"signal,omitempty"` // "KILL"
+	Cause  string    `json:"cause,omitempty"`  // OOM
 	At     time.Time `json:"at"`
 }
 

@@ -116,6 +116,9 @@ func (e *entry) node() *Node {
 		n.Strategy, n.Containment = x.strategy, x.containment
 		n.Delay, n.NextTry, n.Pids = x.delay, x.next, x.pids
 		n.Error, n.Text, n.Report = x.failed, x.text, x.report
+		if n.LastExit != nil {
+			n.LastExit.Cause = x.cause
+		}
 		if x.name != "" {
 			n.Name = x.name
 		}

@@ -78,6 +78,9 @@ func (e *entry) whyExit(now time.Time) string {
 	ended := "Its last process ended " + word(e.exit.reason)
 	if signal := word(e.exit.signal); signal != "" {
 		ended += ", by signal " + signal
+		if e.extra != nil && e.extra.cause == OOM {
+			ended += ", which the kernel sent for want of memory (oom)"
+		}
 	} else if e.exit.status >= 0 {
 		ended += fmt.Sprintf(", with status %d", e.exit.status)
 	}

@@ -15,7 +15,7 @@ import (
 // their length, and before a field that may be absent a 0 or a 1.
 
 // leastRecord is the fewest bytes that a record takes: a byte for each field.
-const leastRecord = 24
+const leastRecord = 25
 
 var errWire = errors.New("reading records of another node: they are not whole")
 
@@ -60,7 +60,7 @@ func (w *wire) record(r *Record) {
 	w.unsigned(&r.Seq)
 	w.time(&r.Time)
 	for _, s := range [...]*string{
-		&r.Event, &r.Path, &r.Kind, &r.Reason, &r.Signal, &r.Context, &r.Child, &r.Error, &r.Message,
+		&r.Event, &r.Path, &r.Kind, &r.Reason, &r.Signal, &r.Cause, &r.Context, &r.Child, &r.Error, &r.Message,
 		&r.Name, &r.Restart, &r.Strategy, &r.Containment,
 	} {
 		w.text(s)

@@ -96,6 +96,9 @@ func (n *Node) bury(l *life) {
 		Incarnation: l.ref.Incarnation, Reason: reason.String(), Pids: l.ended.Leftovers, Message: l.epitaph(),
 	}
 	setStatus(l.last, l.ended.Status)
+	if l.last.Signal == "KILL" && l.ended.Order == child.Unordered {
+		l.last.Cause = journal.Unexplained
+	}
 	n.keepStatus(l, reason)
 	n.step(tree.Exited{Ref: l.ref, Reason: reason, Err: l.failure})
 }

@@ -128,6 +128,9 @@ func exitSentence(r *journal.Record, ordered bool) (string, hclog.Level) {
 	default:
 		text += ": " + r.Reason
 	}
+	if r.Cause == journal.OOM {
+		text += " by the kernel for want of memory (oom)"
+	}
 	if r.Message != "" {
 		text += ", " + r.Message
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/supertrees/supervise/internal/child"
 	"github.com/supertrees/supervise/internal/journal"
 	"github.com/supertrees/supervise/internal/output"
 	"github.com/supertrees/supervise/tree"
@@ -18,16 +19,24 @@ type Root struct {
 	store    *journal.Store
 	log      *narrator
 	terminal *output.Writer
+	oom      *child.OOMKills
 	failure  string // why the boot failed
 }
 
 // NewRoot makes the root's upstream.
 func NewRoot(store *journal.Store, log hclog.Logger, terminal *output.Writer) *Root {
-	return &Root{store: store, log: newNarrator(log), terminal: terminal}
+	return &Root{store: store, log: newNarrator(log), terminal: terminal, oom: child.WatchOOM()}
 }
 
-// Record puts a record into the journal and the log.
+// Record puts a record into the journal and the log. It finds out here whether the
+// kernel sent a KILL that nobody ordered, because the kernel counts for the whole tree.
 func (r *Root) Record(rec journal.Record) {
+	if rec.Cause == journal.Unexplained {
+		rec.Cause = ""
+		if r.oom.Another() {
+			rec.Cause = journal.OOM
+		}
+	}
 	r.store.Append(rec)
 	r.log.tell(&rec)
 }
