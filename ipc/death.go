@@ -32,7 +32,7 @@ func (s *Switch) sendDown(at int32, l *Link, down Down) {
 		s.drop(at)
 		return
 	}
-	s.sendError(t.in, t.inID, &ErrorBody{Code: CodeDown, Data: encode(downOf(l, t.dst, down))})
+	s.sendError(t.in, t.inID, &ErrorBody{Code: CodeDown, Data: encode(downOf(l, t.dst, down))}, l)
 	s.done(at)
 }
 
@@ -86,9 +86,9 @@ func (s *Switch) endMonitor(at int32, down Down) {
 		s.fired(at, &f)
 		return
 	}
-	in, id := t.in, t.inID
+	in, id, life := t.in, t.inID, t.out
 	s.drop(at)
-	s.sendReply(in, id, down.Addr, down)
+	s.sendReply(in, id, down.Addr, down, life)
 }
 
 func (s *Switch) unwatchAll(l *Link) {

@@ -69,12 +69,12 @@ func (n *supervisor) reaped(l *ipc.Link, reason string) {
 }
 
 // Send puts a frame behind what waits for the pipe.
-func (n *supervisor) Send(l *ipc.Link, f *ipc.Frame) {
+func (n *supervisor) Send(l *ipc.Link, f *ipc.Frame, _ *ipc.Link) {
 	w := l.Data.(*worker)
 	w.out = f.Append(w.out)
 }
 
-func (n *supervisor) Queued(l *ipc.Link) (here, all int) {
+func (n *supervisor) Queued(l, _ *ipc.Link) (here, all int) {
 	return len(l.Data.(*worker).out), 0 // all: the sum over all links
 }
 

@@ -70,9 +70,9 @@ func (s *Switch) handle(l *Link, m *Message, f *Frame, at int32) {
 	switch {
 	case m.Type != Call:
 	case code != "":
-		s.sendError(l, m.ID, &ErrorBody{Code: code})
+		s.sendError(l, m.ID, &ErrorBody{Code: code}, l)
 	default:
-		s.sendReply(l, m.ID, NewAddr(s.node, 0), answer)
+		s.sendReply(l, m.ID, NewAddr(s.node, 0), answer, l)
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *Switch) Reply(ticket uint64, v any) bool {
 	}
 	in, id := s.slots[at].in, s.slots[at].inID
 	s.drop(at)
-	s.sendReply(in, id, NewAddr(s.node, 0), v)
+	s.sendReply(in, id, NewAddr(s.node, 0), v, in)
 	return true
 }
 
@@ -117,7 +117,7 @@ func (s *Switch) Fail(ticket uint64, body *ErrorBody) bool {
 	}
 	in, id := s.slots[at].in, s.slots[at].inID
 	s.drop(at)
-	s.sendError(in, id, body)
+	s.sendError(in, id, body, in)
 	return true
 }
 
@@ -126,13 +126,13 @@ func (s *Switch) Fail(ticket uint64, body *ErrorBody) bool {
 func (s *Switch) aboutLife(l *Link, m *Message) bool {
 	life := s.lives[m.Dst.Serial()]
 	if life == nil || m.Dst.Node() != s.node {
-		s.sendError(l, m.ID, &ErrorBody{Code: CodeNoProc})
+		s.sendError(l, m.ID, &ErrorBody{Code: CodeNoProc}, l)
 		return true
 	}
 	place := Place{Addr: life.addr, Path: life.path, Incarnation: life.incarnation}
 	switch m.Method {
 	case VerbWhereIs:
-		s.sendReply(l, m.ID, life.addr, place)
+		s.sendReply(l, m.ID, life.addr, place, l)
 	case VerbMonitor:
 		at := s.take(l, m.ID, life, asMonitor)
 		s.slots[at].local, s.slots[at].dst = true, life.addr
@@ -141,10 +141,10 @@ func (s *Switch) aboutLife(l *Link, m *Message) bool {
 		err := json.Unmarshal(m.Payload, &link)
 		switch {
 		case m.Src == life.addr:
-			s.sendError(l, m.ID, &ErrorBody{Code: CodeCallingSelf})
+			s.sendError(l, m.ID, &ErrorBody{Code: CodeCallingSelf}, l)
 			return true
 		case err != nil || (link.Mode != ModePeer && link.Mode != ModeMonitor && link.Mode != ModeNotify):
-			s.sendError(l, m.ID, &ErrorBody{Code: CodeBadRequest, Message: "a link's mode is peer, monitor or notify"})
+			s.sendError(l, m.ID, &ErrorBody{Code: CodeBadRequest, Message: "a link's mode is peer, monitor or notify"}, l)
 			return true
 		}
 		if link.Mode != ModeMonitor {
@@ -153,13 +153,13 @@ func (s *Switch) aboutLife(l *Link, m *Message) bool {
 		if l.owned() {
 			s.linked(l, m.Method, life.addr, m.To, link.Mode)
 		}
-		s.sendReply(l, m.ID, life.addr, place)
+		s.sendReply(l, m.ID, life.addr, place, l)
 	case VerbUnlink:
 		s.unwatch(life, m.Src, "")
 		if l.owned() {
 			s.linked(l, m.Method, life.addr, m.To, "")
 		}
-		s.sendReply(l, m.ID, life.addr, place)
+		s.sendReply(l, m.ID, life.addr, place, l)
 	default:
 		return false
 	}
@@ -240,7 +240,7 @@ func (s *Switch) exit(l *Link, down Down) {
 	}
 	if l.traps || l.kind == ToClient {
 		fields := Fields{Method: []byte(VerbExit)}
-		s.host.Send(l, &Frame{Header: Header{Type: Cast, Flags: CodecJSON, Dst: l.addr, Src: down.Addr}, Fields: fields.Append(nil), Payload: encode(down)})
+		s.host.Send(l, &Frame{Header: Header{Type: Cast, Flags: CodecJSON, Dst: l.addr, Src: down.Addr}, Fields: fields.Append(nil), Payload: encode(down)}, nil)
 		return
 	}
 	who := down.Path

@@ -39,6 +39,9 @@ func (v *verb) survives() bool {
 	return v.method == VerbRegister || v.method == VerbUnregister || v.method == VerbNode
 }
 
+// ofTables says whether it changes the tables of names and groups, or of nodes.
+func (v *verb) ofTables() bool { return isRootVerb([]byte(v.method)) }
+
 func (s *Switch) note(at int32, v *verb) {
 	s.slots[at].about = v
 	s.verbs[at] = struct{}{}
@@ -320,7 +323,7 @@ func (s *Switch) forget(who func(Addr) bool, lives []Addr) {
 func (s *Switch) sayGone(addr Addr) {
 	if s.parent != nil && !s.parent.cut {
 		fields := Fields{Method: []byte(VerbGone)}
-		s.host.Send(s.parent, &Frame{Header: Header{Type: Cast, Flags: CodecJSON}, Fields: fields.Append(nil), Payload: encode(Gone{Addr: addr})})
+		s.host.Send(s.parent, &Frame{Header: Header{Type: Cast, Flags: CodecJSON}, Fields: fields.Append(nil), Payload: encode(Gone{Addr: addr})}, nil)
 	}
 }
 

@@ -18,13 +18,13 @@ func (s *Switch) answer(l *Link, f *Frame) {
 	}
 	t := &s.slots[at]
 	switch in := t.in; {
-	case in != nil && !last && s.tooLong(in):
-		s.sendError(in, t.inID, &ErrorBody{Code: CodeTooLarge, Message: "too much waits for whom the answer is for"})
+	case in != nil && !last && s.tooLong(in, l):
+		s.sendError(in, t.inID, &ErrorBody{Code: CodeTooLarge, Message: "too much waits for whom the answer is for"}, l)
 		s.done(at)
 		return
 	case in != nil:
 		f.ID, f.Dst = t.inID, 0
-		s.host.Send(in, f)
+		s.host.Send(in, f, l)
 	case t.watcher != nil && last:
 		s.fired(at, f)
 		return
@@ -43,7 +43,7 @@ func (s *Switch) done(at int32) {
 		return
 	}
 	if t.out != nil && !t.out.cut {
-		s.host.Send(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
+		s.host.Send(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}}, t.lane())
 	}
 	in, id := t.in, t.inID
 	s.drop(at)
@@ -76,7 +76,7 @@ func (s *Switch) abandon(at int32) {
 		return
 	}
 	if t.out != nil && !t.out.cut && !t.local {
-		s.host.Send(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
+		s.host.Send(t.out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}}, t.lane())
 	}
 	s.drop(at)
 }

@@ -163,7 +163,7 @@ func (l *Link) window() int {
 
 // refuse answers a call that goes no further, and swallows its further pieces.
 func (s *Switch) refuse(l *Link, f *Frame, code, message string) error {
-	s.sendError(l, f.ID, &ErrorBody{Code: code, Message: message})
+	s.sendError(l, f.ID, &ErrorBody{Code: code, Message: message}, l)
 	return s.swallow(l, f)
 }
 
@@ -180,17 +180,17 @@ func (s *Switch) swallow(l *Link, f *Frame) error {
 	return nil
 }
 
-func (s *Switch) sendError(l *Link, id uint64, body *ErrorBody) {
+func (s *Switch) sendError(l *Link, id uint64, body *ErrorBody, from *Link) {
 	if body.Message == "" {
 		body.Message = body.Code
 	}
 	if l == nil || l.cut {
 		return
 	}
-	s.host.Send(l, &Frame{Header: Header{Type: Error, Flags: CodecJSON, ID: id}, Payload: encode(body)})
+	s.host.Send(l, &Frame{Header: Header{Type: Error, Flags: CodecJSON, ID: id}, Payload: encode(body)}, from)
 }
 
-func (s *Switch) sendReply(l *Link, id uint64, src Addr, v any) {
+func (s *Switch) sendReply(l *Link, id uint64, src Addr, v any, from *Link) {
 	if l == nil || l.cut {
 		return
 	}
@@ -200,7 +200,7 @@ func (s *Switch) sendReply(l *Link, id uint64, src Addr, v any) {
 	} else {
 		f.Flags = CodecNone
 	}
-	s.host.Send(l, &f)
+	s.host.Send(l, &f, from)
 }
 
 // encode writes v, a struct of this package, as JSON. A struct of strings and
@@ -215,8 +215,8 @@ func encode(v any) []byte {
 
 // over says whether too much waits for out already; if it is only much, the
 // sender is told so, once.
-func (s *Switch) over(out *Link, f *Frame, fields *Fields) bool {
-	here, full := s.full(out, queueCap)
+func (s *Switch) over(out *Link, f *Frame, fields *Fields, from *Link) bool {
+	here, full := s.full(out, from, queueCap)
 	if full {
 		return true
 	}
@@ -231,22 +231,28 @@ func (s *Switch) over(out *Link, f *Frame, fields *Fields) bool {
 		to = f.Dst.String()
 	}
 	if out.told == nil {
-		out.told = map[Addr]string{}
+		out.told = map[Addr]told{}
 	}
-	out.told[f.Src] = to
+	out.told[f.Src] = told{to, from}
 	s.flow(f.Src, to, true)
 	return false
 }
 
-// full says how many bytes wait for out, and whether they are more than most or
+// told is what a sender was asked to hold back, and the link by which it came.
+type told struct {
+	to   string
+	from *Link
+}
+
+// full says how many bytes of from's wait for out, and whether they are more than most or
 // than its share of what may wait for all. Where too much waits for all, only
 // those are full who are over the mark themselves: one that reads has to do
 // without nothing because others do not. A link between nodes is bounded by its host.
-func (s *Switch) full(out *Link, most int) (here int, full bool) {
+func (s *Switch) full(out, from *Link, most int) (here int, full bool) {
 	if !out.owned() {
 		most = math.MaxInt
 	}
-	here, all := s.host.Queued(out)
+	here, all := s.host.Queued(out, from)
 	return here, here > most || (all > queueCapAll && here > queueMark)
 }
 
@@ -254,7 +260,7 @@ func (s *Switch) full(out *Link, most int) (here int, full bool) {
 // receiver, which then forgets the pieces that it has.
 func (s *Switch) breakOff(l *Link, f *Frame, at int32) error {
 	out := s.slots[at].out
-	s.host.Send(out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}})
+	s.host.Send(out, &Frame{Header: Header{Type: Cancel, ID: s.label(at)}}, s.slots[at].lane())
 	s.drop(at)
 	if f.Type == Call {
 		return s.refuse(l, f, CodeBusy, "")
@@ -263,25 +269,31 @@ func (s *Switch) breakOff(l *Link, f *Frame, at int32) error {
 	return s.swallow(l, f)
 }
 
-// Drained tells the switch that less than half of what is much waits for l,
-// so that senders who were asked to hold back go on.
+// Drained tells the switch that less waits for l, so that senders go on who
+// were asked to hold back and of whom less than half of what is much waits.
 func (s *Switch) Drained(l *Link) {
 	if len(l.told) == 0 || l.busy {
 		return
 	}
-	if here, _ := s.host.Queued(l); here > queueMark/2 {
-		return
+	for addr, t := range l.told {
+		here, _ := s.host.Queued(l, t.from)
+		switch {
+		case here <= queueMark/2:
+			delete(l.told, addr)
+			s.flow(addr, t.to, false)
+		case l.owned(): // what waits for a worker is told of all together
+			return
+		}
 	}
-	s.released(l)
 }
 
-// released lets those go on who hold back what is for l: there is room, or l is
-// no more, and what they keep is for its successor or for nobody.
+// released lets those go on who hold back what is for l, which is no more: what
+// they keep is for its successor or for nobody.
 func (s *Switch) released(l *Link) {
 	told := l.told
 	l.told = nil
-	for addr, to := range told {
-		s.flow(addr, to, false)
+	for addr, t := range told {
+		s.flow(addr, t.to, false)
 	}
 }
 
@@ -300,7 +312,7 @@ func (s *Switch) send(m *Message, watcher *Link) (label uint64) {
 	to := s.resolve(nil, &f, &fields)
 	if m.Type == Cast {
 		if to.link != nil {
-			s.host.Send(to.link, &f)
+			s.host.Send(to.link, &f, nil)
 		}
 		return 0
 	}
@@ -320,7 +332,7 @@ func (s *Switch) send(m *Message, watcher *Link) (label uint64) {
 	}
 	label = s.label(at)
 	if f.ID = label; to.link != nil {
-		s.host.Send(to.link, &f)
+		s.host.Send(to.link, &f, nil)
 	}
 	return label
 }

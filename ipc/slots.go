@@ -51,6 +51,16 @@ func (s *Switch) find(label uint64) (at int32, ok bool) {
 	return int32(i), true
 }
 
+// lane is whose traffic the message of a slot is part of, see Host.Send: its
+// sender's. What changes the tables of names must not be overtaken by the news
+// of its sender's end, which is no part of that: it stays behind what nodes say.
+func (t *slot) lane() *Link {
+	if t.about != nil && t.about.ofTables() {
+		return nil
+	}
+	return t.in
+}
+
 // take opens a slot for the message that in sent as id and that goes to out.
 // Both may be nil.
 func (s *Switch) take(in *Link, id uint64, out *Link, as counted) int32 {

@@ -6,11 +6,16 @@ import "encoding/json"
 // The Switch calls it from within its own methods, so none of these may call
 // the Switch, except that Request may answer at once (Switch.Reply, Switch.Fail).
 type Host interface {
-	// Send queues f for the other end of l, in order. f is the Switch's again
-	// when Send returns.
-	Send(l *Link, f *Frame)
-	// Queued says how many bytes wait for l, and for all links together.
-	Queued(l *Link) (here, all int)
+	// Send queues f for the other end of l. f is the Switch's again when Send
+	// returns. from is whose traffic f is part of: the link that it came from or
+	// that it tells the end of; nil: what the nodes say to each other. Frames of
+	// one from, and of one path as from, have to keep their order; on a link
+	// between nodes those of different ones need not, so that none of them has
+	// to wait behind a flood of another.
+	Send(l *Link, f *Frame, from *Link)
+	// Queued says how many bytes of from's wait for l, where the host tells them
+	// apart, and how many wait for all links together.
+	Queued(l, from *Link) (here, all int)
 	// Request is a call or a cast for the supervisor itself, from the other end
 	// of l; m is valid until Request returns. ticket is 0 for a cast; a call is
 	// answered once, with Reply or Fail, now or later.
@@ -95,15 +100,15 @@ type Link struct {
 	busy        bool // its mailbox is over the mark
 	traps       bool
 
-	ins, outs list            // calls that came from it, calls that went to it
-	calls     int             // in ins, monitors left out
-	monitors  int             // in ins
-	swallows  int             // in ins, refused while pieces still come
-	names     int             // that it holds or asks for
-	told      map[Addr]string // senders who were told to hold back
-	watches   []watch         // its links to others
-	dropped   uint64          // casts over the cap
-	assemble  Assembler       // of what is for this node itself
+	ins, outs list          // calls that came from it, calls that went to it
+	calls     int           // in ins, monitors left out
+	monitors  int           // in ins
+	swallows  int           // in ins, refused while pieces still come
+	names     int           // that it holds or asks for
+	told      map[Addr]told // senders who were told to hold back
+	watches   []watch       // its links to others
+	dropped   uint64        // casts over the cap
+	assemble  Assembler     // of what is for this node itself
 }
 
 // Addr is the address of the life at the other end; Path and Incarnation name it.
@@ -297,7 +302,7 @@ func (s *Switch) forward(l *Link, f *Frame, fields *Fields, out *Link, monitor b
 	if out.addr == f.Src && out.owned() && f.Flags&About == 0 {
 		return s.refuse(l, f, CodeCallingSelf, "")
 	}
-	if s.over(out, f, fields) && !asksNumber(l, fields) {
+	if s.over(out, f, fields, l) && !asksNumber(l, fields) {
 		return s.refuse(l, f, CodeBusy, "")
 	}
 	as := asCall
@@ -317,7 +322,7 @@ func (s *Switch) forward(l *Link, f *Frame, fields *Fields, out *Link, monitor b
 		f.Fields = withManage(f.Fields)
 	}
 	f.ID = s.label(at)
-	s.host.Send(out, f)
+	s.host.Send(out, f, s.slots[at].lane())
 	return nil
 }
 
@@ -366,7 +371,7 @@ func (s *Switch) cast(l *Link, f *Frame) error {
 
 // castTo sends a cast on; false: it is dropped.
 func (s *Switch) castTo(l *Link, f *Frame, fields *Fields, out *Link) bool {
-	if fields.Method[0] != '$' && s.over(out, f, fields) {
+	if fields.Method[0] != '$' && s.over(out, f, fields, l) {
 		out.dropped++
 		return false
 	}
@@ -381,14 +386,15 @@ func (s *Switch) castTo(l *Link, f *Frame, fields *Fields, out *Link) bool {
 		t.more, t.cast, t.dst = true, true, f.Dst
 		f.ID = s.label(at)
 	}
-	s.host.Send(out, f)
+	s.host.Send(out, f, l)
 	f.ID = id
 	return true
 }
 
-// tooLong says whether a message in pieces for l has to end in the middle.
-func (s *Switch) tooLong(l *Link) bool {
-	_, full := s.full(l, pieceCap)
+// tooLong says whether a message in pieces from one link for another has to
+// end in the middle.
+func (s *Switch) tooLong(l, from *Link) bool {
+	_, full := s.full(l, from, pieceCap)
 	return full
 }
 
@@ -406,13 +412,13 @@ func (s *Switch) piece(l *Link, f *Frame) error {
 				if err := s.assembleHere(l, f, at-1); err != nil {
 					return err
 				}
-			case t.out != nil && s.tooLong(t.out):
+			case t.out != nil && s.tooLong(t.out, l):
 				if err := s.breakOff(l, f, at-1); err != nil {
 					return err
 				}
 			case t.out != nil:
 				f.ID, f.Dst, f.Src = s.label(at-1), t.dst, l.source(f)
-				s.host.Send(t.out, f)
+				s.host.Send(t.out, f, t.lane())
 				f.ID = id
 			}
 			if t := &s.slots[at-1]; t.in == l && t.inID == id && !t.more && t.as == asPieces {

@@ -28,7 +28,7 @@ func newDeck(t testing.TB) *deck {
 	return d
 }
 
-func (d *deck) Send(l *Link, f *Frame) {
+func (d *deck) Send(l *Link, f *Frame, _ *Link) {
 	if d.mute {
 		return
 	}
@@ -44,7 +44,7 @@ func (d *deck) Send(l *Link, f *Frame) {
 		d.sent[l] = append(d.sent[l], m)
 	}
 }
-func (d *deck) Queued(l *Link) (int, int) {
+func (d *deck) Queued(l, _ *Link) (int, int) {
 	all := 0
 	for _, n := range d.queued {
 		all += n

@@ -115,7 +115,7 @@ func (wk *wworker) sendSlowly(m Message, c *wcall) {
 	}
 	var frames [][]byte
 	_ = m.Frames(nil, func(f *Frame) error { frames = append(frames, f.Append(nil)); return nil })
-	wk.up.frames = append(wk.up.frames, frames[0])
+	wk.up.frames = append(wk.up.frames, wframe{wire: frames[0]})
 	if len(frames) > 1 {
 		wk.pieces = append(wk.pieces, wpieces{frames[1:], c})
 	}
@@ -124,7 +124,7 @@ func (wk *wworker) sendSlowly(m Message, c *wcall) {
 func (wk *wworker) nextPiece() {
 	p := &wk.pieces[0]
 	if p.call == nil || !p.call.canceled {
-		wk.up.frames = append(wk.up.frames, p.frames[0])
+		wk.up.frames = append(wk.up.frames, wframe{wire: p.frames[0]})
 		if p.frames = p.frames[1:]; len(p.frames) > 0 {
 			return
 		}

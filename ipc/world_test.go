@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,7 +12,8 @@ import (
 var worlds = flag.Int("worlds", 150, "how many random worlds TestRandomWorlds goes through")
 
 // A world is a tree of switches and scripted workers, joined by pipes that
-// deliver one frame at a time in any order of pipes. Workers call, cast,
+// deliver one frame at a time in any order of pipes. On a pipe between nodes
+// frames overtake those of others, as often as the host may let them. Workers call, cast,
 // answer, cancel, register, monitor and link at random, and workers and nodes
 // are killed at any moment. What must hold is checked on the way and at rest.
 type world struct {
@@ -30,11 +32,18 @@ type world struct {
 	cascade []*Link
 }
 
-// wpipe is one direction of a link.
+// wpipe is one direction of a link. Between nodes it keeps the order of each
+// path's frames only.
 type wpipe struct {
-	frames  [][]byte
-	deliver func(*Frame)
-	closed  bool
+	*rand.Rand // nil: to a worker, or from one
+	frames     []wframe
+	deliver    func(*Frame)
+	closed     bool
+}
+
+type wframe struct {
+	wire []byte
+	from string // whose traffic it is part of
 }
 
 type wnode struct {
@@ -146,15 +155,29 @@ func (w *world) pipe(deliver func(*Frame)) *wpipe {
 	return p
 }
 
-func (p *wpipe) put(f *Frame) {
+func (p *wpipe) put(f *Frame, from *Link) {
 	if !p.closed {
-		p.frames = append(p.frames, f.Append(nil))
+		p.frames = append(p.frames, wframe{f.Append(nil), whose(from)})
 	}
 }
 
+// whose names the frames that keep their order.
+func whose(from *Link) string {
+	if from == nil {
+		return ""
+	}
+	return fmt.Sprint(from.Kind(), from.Path())
+}
+
+// one delivers a frame: the first of those that are the same one's.
 func (p *wpipe) one() {
-	wire := p.frames[0]
-	p.frames = p.frames[1:]
+	i := 0
+	if p.Rand != nil {
+		from := p.frames[p.IntN(len(p.frames))].from
+		i = slices.IndexFunc(p.frames, func(f wframe) bool { return f.from == from })
+	}
+	wire := p.frames[i].wire
+	p.frames = slices.Delete(p.frames, i, i+1)
 	f, _, err := Next(wire)
 	if err != nil {
 		panic(err)
@@ -163,14 +186,14 @@ func (p *wpipe) one() {
 }
 
 // Send, Queued, Request, Broken, Cascade, Numbered: a node is its switch's host.
-func (n *wnode) Send(l *Link, f *Frame) {
+func (n *wnode) Send(l *Link, f *Frame, from *Link) {
 	if l == n.up {
-		n.toUp.put(f)
+		n.toUp.put(f, from)
 	} else if p := n.down[l]; p != nil {
-		p.put(f)
+		p.put(f, from)
 	}
 }
-func (n *wnode) Queued(*Link) (int, int) { return 0, 0 }
+func (n *wnode) Queued(_, _ *Link) (int, int) { return 0, 0 }
 func (n *wnode) Request(l *Link, m *Message, ticket uint64) {
 	if ticket != 0 && !n.sw.Fail(ticket, &ErrorBody{Code: CodeNoMethod}) {
 		n.w.t.Errorf("%s: a call of the node could not be answered", n.path)
@@ -195,6 +218,7 @@ func (w *world) startNode(parent *wnode, name string) {
 	n := &wnode{w: w, path: path, parent: parent, link: link, workers: map[*Link]*wworker{}, down: map[*Link]*wpipe{}}
 	n.toUp = w.pipe(func(f *Frame) { parent.sw.Receive(link, f) })
 	parent.down[link] = w.pipe(func(f *Frame) { n.sw.Receive(n.up, f) })
+	n.toUp.Rand, parent.down[link].Rand = w.Rand, w.Rand
 	n.sw, n.up = newNodeFor(n, path, link.Addr())
 	w.nodes = append(w.nodes, n)
 	w.logf("start node %s at %v", path, link.Addr())
@@ -212,10 +236,12 @@ func newNodeFor(n *wnode, path string, self Addr) (*Switch, *Link) {
 // first keeps what a new switch sends before its host has seen its parent link.
 type first struct {
 	Host
-	frames [][]byte
+	frames []wframe
 }
 
-func (h *first) Send(_ *Link, f *Frame) { h.frames = append(h.frames, f.Append(nil)) }
+func (h *first) Send(_ *Link, f *Frame, from *Link) {
+	h.frames = append(h.frames, wframe{f.Append(nil), whose(from)})
+}
 
 func (w *world) startWorker(n *wnode, name string) {
 	path := join(n.path, name)
@@ -235,7 +261,7 @@ func (w *world) startWorker(n *wnode, name string) {
 }
 
 func (wk *wworker) send(m Message) {
-	err := m.Frames(nil, func(f *Frame) error { wk.up.put(f); return nil })
+	err := m.Frames(nil, func(f *Frame) error { wk.up.put(f, nil); return nil })
 	if err != nil {
 		panic(err)
 	}

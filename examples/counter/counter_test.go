@@ -26,7 +26,7 @@ type node struct {
 	answers chan string
 }
 
-func (n *node) Send(l *ipc.Link, f *ipc.Frame) {
+func (n *node) Send(l *ipc.Link, f *ipc.Frame, _ *ipc.Link) {
 	if l != n.worker {
 		n.answers <- string(f.Payload)
 		return
@@ -39,7 +39,7 @@ func (n *node) Send(l *ipc.Link, f *ipc.Frame) {
 		n.t.Errorf("writing to the worker: %v, %v", err, back)
 	}
 }
-func (n *node) Queued(*ipc.Link) (int, int)                   { return 0, 0 }
+func (n *node) Queued(_, _ *ipc.Link) (int, int)              { return 0, 0 }
 func (n *node) Request(_ *ipc.Link, m *ipc.Message, _ uint64) { n.events <- m.Method }
 func (n *node) Broken(_ *ipc.Link, err *ipc.Malformed)        { n.t.Error(err) }
 func (n *node) Cascade(*ipc.Link, string)                     {}
@@ -79,7 +79,7 @@ func TestTheWorkerInShAnswersCalls(t *testing.T) {
 	n.worker = n.sw.AddWorker("/counter", 1, true)
 	client := n.sw.AddClient()
 	hello := ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: ipc.VerbHello, Payload: []byte(`{"protocol":[1]}`)}
-	if err := hello.Frames(nil, func(f *ipc.Frame) error { n.Send(n.worker, f); return nil }); err != nil {
+	if err := hello.Frames(nil, func(f *ipc.Frame) error { n.Send(n.worker, f, nil); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("./counter.sh")

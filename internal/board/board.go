@@ -36,13 +36,16 @@ const (
 	// newsMark is how much news may wait for the node before its child nodes
 	// are not read any more, in bytes.
 	newsMark = 8 << 20
-	// linkMark is how much may wait for another node before calls to it get
-	// busy and casts are dropped, in bytes; over upMark child nodes are not read
-	// any more, and Up waits. What is between the two only this node itself
-	// fills, so that no flood of casts keeps it from its work.
+	// linkMark is how much may wait for another node, in bytes, before calls to
+	// it get busy and casts are dropped of those who fill it; over linkCap those
+	// of all. Over upMark child nodes are not read any more, and Up waits. What is
+	// between the two only answers and this node itself fill, so that no flood of
+	// casts keeps it from its work.
 	linkMark = 16 << 20
+	linkCap  = 20 << 20
 	upMark   = 24 << 20
-	// linesMark is how much may wait for the parent before lines wait, too.
+	// linesMark is how much of its own may wait for the parent before lines
+	// wait, too.
 	linesMark = 1 << 20
 )
 
@@ -345,11 +348,11 @@ func (b *Board) ended(p *Port, why Ended) {
 func (b *Board) hold() {
 	up := 0
 	if b.parent != nil {
-		up = b.parent.out.size()
+		up = b.parent.waits()
 	}
 	full := b.newsSize > newsMark || up > upMark
 	if b.held && !full {
-		full = b.newsSize > newsMark/2 || up > (linkMark+upMark)/2 // more than a flood alone can fill
+		full = b.newsSize > newsMark/2 || up > linkCap // more than a flood alone can fill
 	}
 	if full == b.held {
 		return

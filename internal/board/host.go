@@ -76,32 +76,38 @@ func (b *Board) post(n News) {
 type host Board
 
 // Send queues a frame.
-func (h *host) Send(l *ipc.Link, f *ipc.Frame) {
+func (h *host) Send(l *ipc.Link, f *ipc.Frame, from *ipc.Link) {
 	b := (*Board)(h)
 	p, _ := l.Data.(*Port)
 	switch {
 	case p == nil:
 		l.Data = b.parent // its first frame: NewNode has not returned yet
-		b.enqueue(b.parent, f)
+		b.enqueue(b.parent, f, from)
 	case p.client != nil:
 		p.client.receive(f)
 	default:
-		b.enqueue(p, f)
+		b.enqueue(p, f, from)
 	}
 }
 
-// Queued says what waits for a link, and for all. A link to another node that
-// has its share counts as if all had.
-func (h *host) Queued(l *ipc.Link) (here, all int) {
+// Queued says what waits for a link, and for all. Of a link to another node it
+// is what waits in from's lane; one that has its share counts as if all had,
+// so that those have room who are not to blame for it, up to a bound.
+func (h *host) Queued(l, from *ipc.Link) (here, all int) {
 	p, _ := l.Data.(*Port)
-	if p == nil {
+	switch {
+	case p == nil:
 		return 0, h.queued
+	case p.own != ownMessages:
+		return p.waits(), h.queued
 	}
-	here = p.waits()
-	if p.own == ownMessages && here > linkMark {
-		return here, math.MaxInt
+	switch total := p.waits(); {
+	case total > linkCap:
+		return math.MaxInt, math.MaxInt
+	case total > linkMark:
+		return p.lanes.wait(laneOf(from)), math.MaxInt
 	}
-	return here, h.queued
+	return p.lanes.wait(laneOf(from)), h.queued
 }
 
 // requestMax is the largest payload of a message to a supervisor itself, in bytes.
@@ -162,7 +168,7 @@ func (b *Board) molting(p *Port, m *ipc.Message) {
 		return
 	}
 	b.queued -= len(kept)
-	b.begin(p, len(kept))
+	b.begin(&p.out, len(kept))
 	p.out.bytes = append(p.out.bytes, kept...)
 	b.grown(p, len(kept))
 }
@@ -223,7 +229,7 @@ func (b *Board) cast(p *Port, method string, v any) {
 	b.enqueue(p, &ipc.Frame{
 		Header: ipc.Header{Type: ipc.Cast, Flags: ipc.CodecJSON},
 		Fields: fields.Append(nil), Payload: payload,
-	})
+	}, nil)
 }
 
 // State is what the switch knows of a life.

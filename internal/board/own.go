@@ -28,17 +28,20 @@ func (b *Board) Send(p *Port, m ipc.Message) (id uint64) {
 // Up is Send to the parent, and waits while more than 24 MiB wait for it: a
 // record is never lost, and the parent always reads. Where the parent is gone,
 // it does nothing.
-func (b *Board) Up(m ipc.Message) { b.up(m, upMark) }
+func (b *Board) Up(m ipc.Message) { b.up(m, (*Port).waits, upMark) }
 
-// UpLines is Up for what children print. It waits while more than 1 MiB waits
-// for the parent: a flood has no need of the room that records are given, and
-// would only make them late.
-func (b *Board) UpLines(m ipc.Message) { b.up(m, linesMark) }
+// UpLines is Up for what children print. It waits while more than 1 MiB of what
+// this node says itself waits for the parent: a flood has no need of the room
+// that records are given, and would only make them late.
+func (b *Board) UpLines(m ipc.Message) { b.up(m, (*Port).ownWaits, linesMark) }
 
-func (b *Board) up(m ipc.Message, mark int) {
+// ownWaits is how many bytes of the node's own have not been written.
+func (p *Port) ownWaits() int { return p.out.size() + p.lanes.wait(ownLane) }
+
+func (b *Board) up(m ipc.Message, waits func(*Port) int, mark int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waitUp(mark)
+	b.waitUp(waits, mark)
 	b.sendOwn(b.parent, &m)
 	b.flush()
 }
@@ -47,7 +50,7 @@ func (b *Board) up(m ipc.Message, mark int) {
 func (b *Board) FlushUp() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.waitUp(0)
+	b.waitUp((*Port).waits, 0)
 	b.flush()
 }
 
@@ -58,14 +61,14 @@ const lookAgain = 1000
 
 // waitUp waits until no more than that many bytes wait for the parent. It
 // writes for itself: the board's goroutine may be waiting for the lock.
-func (b *Board) waitUp(most int) {
-	for b.parent.w >= 0 && b.parent.out.size() > most {
+func (b *Board) waitUp(waits func(*Port) int, most int) {
+	for b.parent.w >= 0 && waits(b.parent) > most {
 		fds := []unix.PollFd{{Fd: b.parent.w, Events: unix.POLLOUT}}
 		b.mu.Unlock()
 		_, _ = unix.Poll(fds, lookAgain) // EINTR is another round
 		b.mu.Lock()
 		b.parent.full = false
-		b.send(b.parent)
+		b.write(b.parent)
 	}
 }
 
@@ -75,7 +78,7 @@ func (b *Board) sendOwn(p *Port, m *ipc.Message) uint64 {
 		m.ID = b.lastID<<32 | ownID
 	}
 	err := m.Frames(nil, func(f *ipc.Frame) error {
-		b.enqueue(p, f)
+		b.enqueue(p, f, nil)
 		return nil
 	})
 	if err != nil {

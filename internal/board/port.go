@@ -38,21 +38,23 @@ type Port struct {
 	// CloseTheirs. -1: the link carries nothing.
 	Theirs [2]int
 
-	link   *ipc.Link
-	own    ownership
-	slot   int32
-	turn   int32         // which of the links with this slot
-	r, w   int32         // -1: closed
-	split  *ipc.Splitter // nil: the link carries nothing, or no more
-	lines  *ipc.Lines    // nil: frames
-	out    queue
-	molts  bool           // between two images of one life: what is for it is kept
-	kept   []byte         // meanwhile
-	pieces *ipc.Assembler // of the other node's own messages; nil: it is none
-	full   bool           // the pipe has no room, and epoll will say when it has
-	dirty  bool
-	floods bool    // its last read was as long as could be, and all small frames
-	client *client // instead of descriptors
+	link    *ipc.Link
+	own     ownership
+	slot    int32
+	turn    int32         // which of the links with this slot
+	r, w    int32         // -1: closed
+	split   *ipc.Splitter // nil: the link carries nothing, or no more
+	lines   *ipc.Lines    // nil: frames
+	out     queue
+	lanes   *lanes         // behind out, on a link between nodes; nil: nothing
+	molts   bool           // between two images of one life: what is for it is kept
+	kept    []byte         // meanwhile
+	pieces  *ipc.Assembler // of the other node's own messages; nil: it is none
+	full    bool           // the pipe has no room, and epoll will say when it has
+	dirty   bool
+	drained bool    // a lane has become empty
+	floods  bool    // its last read was as long as could be, and all small frames
+	client  *client // instead of descriptors
 }
 
 // errDeaf ends the reading of a buffer from a link that is closed meanwhile.
@@ -231,6 +233,7 @@ func (b *Board) closeWrite(p *Port) {
 	p.w = -1
 	b.queued -= p.waits()
 	b.recycle(p.out.clear())
+	b.clearLanes(p)
 	p.kept = nil
 }
 
@@ -286,4 +289,10 @@ func (b *Board) Queued(p *Port) int {
 }
 
 // waits is how many bytes have not been written.
-func (p *Port) waits() int { return p.out.size() + len(p.kept) }
+func (p *Port) waits() int {
+	n := p.out.size() + len(p.kept)
+	if p.lanes != nil {
+		n += p.lanes.size
+	}
+	return n
+}

@@ -44,21 +44,26 @@ func (b *Board) recycle(bytes []byte) {
 	}
 }
 
-// enqueue puts a frame behind what waits for a link.
-func (b *Board) enqueue(p *Port, f *ipc.Frame) {
-	if p.w < 0 {
+// enqueue puts a frame behind what waits for a link: on one between nodes,
+// behind what is part of the same link's traffic.
+func (b *Board) enqueue(p *Port, f *ipc.Frame, from *ipc.Link) {
+	switch {
+	case p.w < 0:
 		return
-	}
-	if p.lines != nil {
+	case p.lines != nil:
 		b.enqueueLine(p, f)
 		return
-	}
-	if p.molts {
+	case p.molts:
 		p.kept = f.Append(p.kept)
 		b.queued += f.Size()
 		return
+	case p.own == ownMessages && p.staged():
+		if b.send(p); p.staged() {
+			b.behind(p, f, laneOf(from))
+			return
+		}
 	}
-	b.begin(p, f.Size())
+	b.begin(&p.out, f.Size())
 	p.out.bytes = f.Append(p.out.bytes)
 	b.grown(p, f.Size())
 }
@@ -80,23 +85,23 @@ func (b *Board) enqueueLine(p *Port, f *ipc.Frame) {
 		b.queued += len(line)
 		return
 	}
-	b.begin(p, len(line))
+	b.begin(&p.out, len(line))
 	p.out.bytes = append(p.out.bytes, line...)
 	b.grown(p, len(line))
 }
 
-// begin readies a link's queue for n more bytes.
-func (b *Board) begin(p *Port, n int) {
-	if p.out.bytes != nil {
-		p.out.room(n)
+// begin readies a queue for n more bytes.
+func (b *Board) begin(q *queue, n int) {
+	if q.bytes != nil {
+		q.room(n)
 		return
 	}
 	if last := len(b.spare) - 1; last >= 0 {
-		p.out.bytes, b.spare[last] = b.spare[last], nil
+		q.bytes, b.spare[last] = b.spare[last], nil
 		b.spare = b.spare[:last]
 		return
 	}
-	p.out.bytes = make([]byte, 0, max(firstSize, n))
+	q.bytes = make([]byte, 0, max(firstSize, n))
 }
 
 // grown counts n more bytes in a link's queue. A queue that would fill a pipe
@@ -130,15 +135,22 @@ func (b *Board) flush() {
 // go on who were asked to hold back.
 func (b *Board) write(p *Port) {
 	b.send(p)
-	if p.link != nil && p.link.Busy() {
+	if p.link != nil && p.link.Busy() && (p.own != ownMessages || p.drained) {
+		p.drained = false
 		b.sw.Drained(p.link)
 	}
 }
 
-// send writes once.
+// send writes what waits for a link, as much as its pipe takes.
 func (b *Board) send(p *Port) {
+	for b.sendQueue(p) && b.stage(p) {
+	}
+}
+
+// sendQueue writes once. True: all that stood in the queue.
+func (b *Board) sendQueue(p *Port) bool {
 	if p.w < 0 || p.full || p.out.size() == 0 {
-		return
+		return false
 	}
 	n, err := unix.Write(int(p.w), p.out.bytes[p.out.off:])
 	for err == unix.EINTR {
@@ -149,11 +161,12 @@ func (b *Board) send(p *Port) {
 		n = 0
 	case err != nil:
 		b.unread(p)
-		return
+		return false
 	}
 	p.out.off += n
 	b.queued -= n
 	if p.full = p.out.size() > 0; !p.full {
 		b.recycle(p.out.clear())
 	}
+	return !p.full
 }

@@ -293,13 +293,13 @@ func pipeOf(l *ipc.Link) *pipe {
 	return nil
 }
 
-func (h host) Send(l *ipc.Link, f *ipc.Frame) {
+func (h host) Send(l *ipc.Link, f *ipc.Frame, _ *ipc.Link) {
 	if p := pipeOf(l); p != nil {
 		_, _ = p.Write(f.Append(nil)) // to a life that has ended: nobody reads
 	}
 }
 
-func (h host) Queued(l *ipc.Link) (here, all int) {
+func (h host) Queued(l, _ *ipc.Link) (here, all int) {
 	if p := pipeOf(l); p != nil {
 		here = p.len()
 	}
