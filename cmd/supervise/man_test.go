@@ -139,7 +139,9 @@ Paths name the nodes of a tree: / is the root, /web a child of it, /web/api a ch
 const manSignals = `.SS Signals to the root
 .TP
 .BR TERM ", " INT
-End the tree in order; a second one kills what is left, in order.
+End the tree in order; a second one kills what is left, in order. Within 250 ms of the first it is no second one:
+.BR timeout (1)
+signals twice.
 .TP
 .B HUP
 End the tree in order if the terminal that it ran on went away; otherwise only a line in the log.

@@ -189,8 +189,9 @@ func (r *runner) tree() *runningTree {
 }
 
 // echo is the time within which the same order again is the same order:
-// timeout(1) signals a process and then its group, which it is in.
-const echo = 20 * time.Millisecond
+// timeout(1) signals a process and then its group, which it is in. On a busy
+// machine much else may have its turn between the two.
+const echo = 250 * time.Millisecond
 
 // orders catches the signals of the contract.
 func orders() <-chan os.Signal {
