@@ -105,8 +105,11 @@ var began = time.Now()
 
 func clock() time.Duration { return time.Since(began) }
 
+// setAhead sets the engines' clock ahead.
+func setAhead(d time.Duration) { began = began.Add(-d) }
+
 // patience is a safety net, never a proof.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // awaitUntil reaps until the condition holds, and returns all events.
 func awaitUntil(t *testing.T, e *Engine, ok func() bool) []Event {

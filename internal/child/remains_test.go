@@ -13,11 +13,12 @@ func TestALeaderEndsAtTermAndItsGroupIgnoresIt(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		a := start(t, e, Spawn{Ref: ref("a", 1)}, `sh -c 'trap "" TERM; echo $$; exec sleep 1000' & wait`)
 		child := a.pid(t)
-		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, 50*time.Millisecond))
+		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, time.Hour))
 		m := await[MainExited](t, e)
 		if m.Status.Signal() != syscall.SIGTERM || !alive(child) {
 			t.Errorf("the leader ended with %v while its child is alive: %v", m.Status, alive(child))
 		}
+		setAhead(time.Hour)
 		x := await[Exited](t, e)
 		if alive(child) || !slices.Equal(x.Leftovers, []int{child}) || x.Order != Terminated {
 			t.Errorf("the end is %+v, and the child %d is alive: %v", x, child, alive(child))
@@ -31,7 +32,7 @@ func TestWhatAnOrderlyStopLeavesIsAskedBeforeItIsKilled(t *testing.T) {
 			`trap "exit 0" TERM; setsid sh -c 'trap "echo asked; exit" TERM; echo $$; while :; do sleep 1000 & wait $!; done' & while :; do wait; done`)
 		child := a.pid(t)
 		// A limit, because a shell's child that has not reset its parent's trap yet loses the signal.
-		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, 100*time.Millisecond))
+		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, 10*time.Second))
 		x := await[Exited](t, e)
 		if word := a.line(t); word != "asked" || alive(child) {
 			t.Errorf("the child said %q and is alive: %v; %+v", word, alive(child), x)

@@ -200,6 +200,7 @@ func TestTheTriesOfAStoppedChildEnd(t *testing.T) {
 
 func TestTheTriesPaceThemselves(t *testing.T) {
 	run(t, func(n *node) {
+		n.freeze()
 		ref := n.start("db", child.Process{Command: []string{"exec sleep 1000"}, Ready: &child.Ready{TCP: "127.0.0.1:1"}})
 		var pauses []time.Duration
 		for range 11 {

@@ -24,10 +24,11 @@ func beatAndHang() {
 	select {}
 }
 
-// guarded is a life with a watchdog of an hour, up, and a node whose clock the
-// test sets forward.
+// guarded is a life with a watchdog of an hour, up, and a node whose clock
+// stands still until the test sets it forward.
 func guarded(n *node, script string) (tree.Ref, *life) {
 	n.t.Helper()
+	n.freeze()
 	ref := n.start("web", child.Process{Command: []string{script}, Watchdog: time.Hour, WatchSignal: "WINCH"})
 	n.prober.Up(ref)
 	return ref, n.prober.lives[ref]
@@ -56,6 +57,7 @@ func TestTheFirstMissAsksForADumpAndTheSecondEndsTheChild(t *testing.T) {
 			t.Fatalf("after the first miss: %s", heard(n))
 		}
 		n.ahead += time.Hour
+		n.prober.Tick()
 		x := n.gone(ref)
 		if heard(n) != "{Signal:WINCH Last:false} {Signal:KILL Last:true}" {
 			t.Fatalf("after the second miss: %s", heard(n))
@@ -157,10 +159,12 @@ func TestAWorkerThatHangsDiesOfTheDumpSignal(t *testing.T) {
 		n.must(err)
 		ref := n.start("web", child.Process{
 			Command: []string{self, "worker"}, Env: []string{"READY_TEST_ROLE=beat-and-hang"},
-			Ready: notifying, Watchdog: 200 * time.Millisecond,
+			Ready: notifying, Watchdog: time.Hour, // the second miss, and with it the KILL, is far away
 		})
 		await[Ready](n, ref)
+		n.freeze()
 		n.prober.Up(ref)
+		n.ahead += time.Hour
 		if m := await[Missed](n, ref); m.Signal != "QUIT" {
 			t.Errorf("it was sent %s", m.Signal)
 		}

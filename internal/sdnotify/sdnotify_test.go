@@ -13,7 +13,7 @@ import (
 )
 
 // patience is a safety net, never a proof.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // environ is an environment of its own for a test.
 func environ(vars map[string]string) func(string) string {
@@ -165,9 +165,11 @@ func TestABeatComesThroughTheRootsLoop(t *testing.T) {
 		(<-loop)() // the root's loop turns
 		s.await("WATCHDOG=1")
 	}
-	hung := <-loop // and hangs: what was not through it is not said
-	if len(s.heard) > 0 {
-		t.Errorf("a beat without the loop: %q", <-s.heard)
+	hung := <-loop         // and hangs: what was not through it is not said
+	for len(s.heard) > 0 { // the first words of the state of the tree may come late
+		if m := <-s.heard; strings.Contains(m, "WATCHDOG") {
+			t.Errorf("a beat without the loop: %q", m)
+		}
 	}
 	hung()
 	s.await("WATCHDOG=1")
