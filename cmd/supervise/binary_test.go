@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what must come. It proves nothing; it
 // only ends a test that would hang.
-const patience = time.Minute
+const patience = 2 * time.Minute
 
 // running is a real tree.
 type running struct {
@@ -97,6 +97,12 @@ func (x *text) String() string {
 // wait waits until the stream has said something.
 func (x *text) wait(t *testing.T, want string) {
 	t.Helper()
+	x.await(t, want, func(said string) bool { return strings.Contains(said, want) })
+}
+
+// await waits until the stream is as it should be.
+func (x *text) await(t *testing.T, what string, holds func(said string) bool) {
+	t.Helper()
 	late := false
 	timer := time.AfterFunc(patience, func() {
 		x.mu.Lock()
@@ -107,9 +113,9 @@ func (x *text) wait(t *testing.T, want string) {
 	defer timer.Stop()
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for !strings.Contains(x.all.String(), want) {
+	for !holds(x.all.String()) {
 		if x.end || late {
-			t.Fatalf("%q was never said; ended %v; said was\n%s", want, x.end, x.all.String())
+			t.Fatalf("%q was never said; ended %v; said was\n%s", what, x.end, x.all.String())
 		}
 		x.more.Wait()
 	}

@@ -94,14 +94,19 @@ func TestAProofJustBeforeTheEndIsNotLost(t *testing.T) {
 
 func TestAChildThatIsNeverReadyEndsTheBootAndSaysWhatItWaitedFor(t *testing.T) {
 	t.Parallel()
-	for _, x := range []struct{ ready, command, want string }{
-		{`tcp = "127.0.0.1:1"`, "exec sleep 1000", "timeout: connecting to 127.0.0.1:1: connection refused"},
-		{`exec = ["false"]`, "exec sleep 1000", "timeout: its probe false exited with 1"},
-		{`notify = true`, "exec sleep 1000", "timeout: it sent no READY=1"},
-		{`log = "ready"`, "echo reedy; exit 3", `abnormal: no line of its output matched "ready"`},
-		{`fd = 4`, "exit 0", "normal: it wrote no newline to descriptor 4"},
-	} {
-		r := launch(t, fmt.Sprintf("[[child]]\nname = \"db\"\ncommand = %q\nready = { %s }\nstart_timeout = \"300ms\"\n", x.command, x.ready), nil)
+	cases := []struct{ ready, timeout, command, want string }{
+		{`tcp = "127.0.0.1:1"`, "3s", "exec sleep 1000", "timeout: connecting to 127.0.0.1:1: connection refused"},
+		{`exec = ["false"]`, "3s", "exec sleep 1000", "timeout: its probe false exited with 1"},
+		{`notify = true`, "3s", "exec sleep 1000", "timeout: it sent no READY=1"},
+		{`log = "ready"`, "1h", "echo reedy; exit 3", `abnormal: no line of its output matched "ready"`},
+		{`fd = 4`, "1h", "exit 0", "normal: it wrote no newline to descriptor 4"},
+	}
+	trees := make([]*running, len(cases)) // all at once: they mostly wait
+	for i, x := range cases {
+		trees[i] = launch(t, fmt.Sprintf("[[child]]\nname = \"db\"\ncommand = %q\nready = { %s }\nstart_timeout = %q\n", x.command, x.ready, x.timeout), nil)
+	}
+	for i, x := range cases {
+		r := trees[i]
 		if got := r.status(); got != 1 {
 			t.Errorf("%s: the status is %d", x.ready, got)
 		}
@@ -141,7 +146,7 @@ name = "web"
 command = "systemd-notify --ready; exec sleep 1000"
 ready = { notify = true }
 watchdog = { every = "100ms", signal = "WINCH" }
-backoff = { kind = "none" }
+backoff = { kind = "constant", min = "1ms" }
 [[child]]
 name = "deaf"
 command = "exec sleep 1000"

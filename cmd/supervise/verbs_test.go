@@ -194,23 +194,34 @@ func TestAddAndRemove(t *testing.T) {
 	}
 }
 
+// The child goes on when what it printed has come: a reader that a busy machine
+// makes wait would lose lines, as it should.
 func TestOutputPassesThrough(t *testing.T) {
 	t.Parallel()
-	r := launch(t, `
+	const pieces, size, kept = 20, 500_000, 64 << 10
+	r := launch(t, fmt.Sprintf(`
 auto_shutdown = "any_significant"
 [[child]]
 name = "talk"
-command = "echo one; echo two >&2; head -c 10000000 /dev/zero | tr '\\0' x; echo; printf 'no newline'"
+command = '''
+mkfifo go; echo one; echo two >&2
+i=0; while [ $i -lt %d ]; do head -c %d /dev/zero | tr '\0' x; read word < go; i=$((i+1)); done
+echo; printf "no newline"
+'''
 restart = "temporary"
 significant = true
-`, nil)
+`, pieces, size), nil)
+	for i := range pieces {
+		r.stdout.await(t, "a piece", func(said string) bool { return strings.Count(said, "x") >= (i+1)*size-kept })
+		os.WriteFile(filepath.Join(r.dir, "go"), []byte("\n"), 0)
+	}
 	r.status()
 	out := r.stdout.String()
 	if !strings.HasPrefix(out, "/talk | one\n") || !strings.HasSuffix(out, "/talk | no newline\n") || !strings.Contains(r.stderr.String(), "/talk | two\n") {
 		t.Errorf("stdout begins %.40q and ends %q", out, out[max(0, len(out)-40):])
 	}
-	if n := strings.Count(out, "x"); n != 10_000_000 {
-		t.Errorf("%d of 10000000 bytes came", n)
+	if n := strings.Count(out, "x"); n != pieces*size {
+		t.Errorf("%d of %d bytes came", n, pieces*size)
 	}
 }
 
@@ -249,7 +260,7 @@ command = "while :; do echo yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy
 `, func(cmd *exec.Cmd) { cmd.Stdout, cmd.Stderr = out, out })
 		out.Close()
 		r.awaitSocket("noisy")
-		r.do(0, "wait", "/flood", "-for", "ready", "-timeout", "30s")
+		r.do(0, "wait", "/flood", "-for", "ready", "-timeout", patience.String())
 		r.do(0, "restart", "/flood")
 		r.do(0, "shutdown")
 		if got := r.status(); got != 0 {

@@ -110,15 +110,25 @@ func stubborn() int {
 	return 0
 }
 
-// longLine prints so many MB without a newline, and a little more behind it.
+// longPiece is how many bytes longLine prints at once.
+const longPiece = 512 << 10
+
+// longLine prints so many MB without a newline, and a little more behind it. It
+// goes on when it is told, by the pipe "go", that the last piece has come.
 func longLine(args []string) int {
 	megabytes, err := strconv.Atoi(args[0])
 	if err != nil {
 		return 2
 	}
-	piece := strings.Repeat("x", 1<<20)
-	for range megabytes {
+	if err := syscall.Mkfifo("go", 0o600); err != nil {
+		return 1
+	}
+	piece := strings.Repeat("x", longPiece)
+	for range megabytes << 20 / longPiece {
 		if _, err := os.Stdout.WriteString(piece); err != nil {
+			return 1
+		}
+		if _, err := os.ReadFile("go"); err != nil {
 			return 1
 		}
 	}
