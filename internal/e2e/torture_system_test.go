@@ -94,6 +94,7 @@ exec sleep 1000'''
 	r.follow()
 	r.stdout.says(t, "/maker | made\n")
 	r.does(0, "stop", "/seven")
+	r.await("/seven", journal.Down)
 	r.write("made", "")
 	r.stdout.says(t, "/watch | no zombie is left")
 	lives := 0

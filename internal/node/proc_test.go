@@ -73,7 +73,8 @@ func TestServersOfProcTalkThroughTheTree(t *testing.T) {
 		t.Errorf("an error of a handler: %v", err)
 	}
 	var s struct{ Handled int }
-	c := tt.talk("/names")
+	var c *Channel
+	tt.until("its figures", func() bool { c = tt.talk("/names"); return c.Statistics != nil })
 	if err := json.Unmarshal(c.Statistics, &s); err != nil || s.Handled != 4 || len(c.Names) != 1 || c.Names[0] != "names" {
 		t.Errorf("its channel: %+v, %s", c, c.Statistics)
 	}
