@@ -41,7 +41,7 @@ func build(m *testing.M) int {
 }
 
 // patience is a net: no test waits for it.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // tree is a running tree.
 type tree struct {

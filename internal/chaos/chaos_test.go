@@ -23,7 +23,7 @@ import (
 
 // patience bounds every wait; poll is how often a state is looked at again.
 const (
-	patience = 60 * time.Second
+	patience = 2 * time.Minute
 	poll     = 10 * time.Millisecond
 )
 

@@ -59,7 +59,7 @@ func leaks() int {
 }
 
 // patience is a safety net, never a proof.
-const patience = 15 * time.Second
+const patience = 2 * time.Minute
 
 // tree is a running tree.
 type testTree struct {
