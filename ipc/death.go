@@ -23,6 +23,7 @@ func (s *Switch) Cut(l *Link, down Down) {
 	}
 	l.assemble.Drop()
 	s.released(l)
+	s.recall(l)
 }
 
 // sendDown answers the call of a slot with the end of its callee.

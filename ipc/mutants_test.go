@@ -42,6 +42,7 @@ var mutants = []mutant{
 	{"a sender is told once", "route.go", "	if _, known := out.told[f.Src]; known {\n		return false\n	}", ""},
 	{"a worker may not stop another", "names.go", "	case VerbStop, VerbExit,", "	case VerbExit,"},
 	{"a death lets those go on who hold back", "death.go", "	s.released(l)", "	l.told = nil"},
+	{"the death of a node takes its words back", "death.go", "	s.recall(l)", ""},
 	{"what is refused is swallowed", "route.go", "	s.slots[at].more, s.slots[at].cast = true, f.Type == Cast", "	s.drop(at)"},
 }
 

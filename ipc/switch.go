@@ -100,15 +100,16 @@ type Link struct {
 	busy        bool // its mailbox is over the mark
 	traps       bool
 
-	ins, outs list          // calls that came from it, calls that went to it
-	calls     int           // in ins, monitors left out
-	monitors  int           // in ins
-	swallows  int           // in ins, refused while pieces still come
-	names     int           // that it holds or asks for
-	told      map[Addr]told // senders who were told to hold back
-	watches   []watch       // its links to others
-	dropped   uint64        // casts over the cap
-	assemble  Assembler     // of what is for this node itself
+	ins, outs list              // calls that came from it, calls that went to it
+	calls     int               // in ins, monitors left out
+	monitors  int               // in ins
+	swallows  int               // in ins, refused while pieces still come
+	names     int               // that it holds or asks for
+	told      map[Addr]told     // senders who were told to hold back
+	words     map[word]struct{} // of nodes below, to senders elsewhere, see overhear
+	watches   []watch           // its links to others
+	dropped   uint64            // casts over the cap
+	assemble  Assembler         // of what is for this node itself
 }
 
 // Addr is the address of the life at the other end; Path and Incarnation name it.
@@ -145,7 +146,8 @@ const (
 	maxMonitors = 65536
 	// maxNames is how many names and groups one life may have.
 	maxNames = 1024
-	// maxTold is how many senders are told that a worker is behind.
+	// maxTold is how many senders are told that a worker is behind, and how many
+	// such words of the nodes below a link are passed on at a time.
 	maxTold = 1024
 	// Over queueMark bytes senders are asked to hold back; over queueCap, or
 	// queueCapAll for all links of a node, casts are dropped and calls get busy.
@@ -345,7 +347,7 @@ func (s *Switch) cast(l *Link, f *Frame) error {
 	if l.owned() {
 		f.Src = l.addr
 	}
-	if !l.may(f, &fields) {
+	if !l.may(f, &fields) || (l.kind == ToNode && string(fields.Method) == VerbFlow && !s.overhear(l, f)) {
 		return s.swallow(l, f)
 	}
 	if l.owned() && f.Dst == 0 && fields.To == nil && string(fields.Method) == VerbFlow {

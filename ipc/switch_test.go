@@ -232,6 +232,38 @@ func TestAWorkerThatNeverReads(t *testing.T) {
 	d.want(a, `$flow {"to":"/b","busy":false}`)
 }
 
+// A node that has asked a worker elsewhere to hold back ends before it says that
+// it may go on: its parent says so, of what was not said, and once.
+func TestAWordOfANodeIsTakenBackAtItsEnd(t *testing.T) {
+	d := newDeck(t)
+	a := d.worker("/a")
+	far := d.sw.AddNode("/far", 1)
+	flow := func(to string, busy bool) {
+		d.say(far, Message{Type: Cast, Dst: a.Addr(), Codec: CodecJSON, Method: VerbFlow, Payload: encode(Flow{To: to, Busy: busy})})
+	}
+	flow("/far/b", true)
+	flow("/far/c", true)
+	flow("/far/c", false)
+	d.want(a, `$flow {"to":"/far/b","busy":true}`, `$flow {"to":"/far/c","busy":true}`, `$flow {"to":"/far/c","busy":false}`)
+	d.sw.Cut(far, Down{Reason: "killed"})
+	d.want(a, `$flow {"to":"/far/b","busy":false}`)
+	d.sw.End(far, Down{Reason: "killed"})
+	d.want(a)
+
+	// It passes on no more than it can take back.
+	far = d.sw.AddNode("/far", 2)
+	for i := range maxTold + 10 {
+		flow(fmt.Sprint("/far/", i), true)
+	}
+	if n := len(d.got(a)); n != maxTold {
+		t.Errorf("%d words are passed on", n)
+	}
+	d.sw.End(far, Down{Reason: "killed"})
+	if n := len(d.got(a)); n != maxTold {
+		t.Errorf("%d words are taken back", n)
+	}
+}
+
 func TestPiecesOfWhatGoesNowhereAreSwallowed(t *testing.T) {
 	d := newDeck(t)
 	a, b := d.worker("/a"), d.worker("/b")

@@ -24,7 +24,9 @@ type place struct{ Name, Place string }
 
 // initOf is the Init of a worker of a role; nil if it is none of proc's.
 func initOf(role string) proc.Init {
-	return map[string]proc.Init{"proc names": names, "proc asker": asker, "proc fails": broken, "proc store": store}[role]
+	return map[string]proc.Init{
+		"proc names": names, "proc asker": asker, "proc fails": broken, "proc store": store, "proc pusher": pusher,
+	}[role]
 }
 
 func names(s *proc.Server) error {

@@ -235,7 +235,10 @@ func (p *puppet) heard(m *ipc.Message) {
 	defer p.mu.Unlock()
 	switch m.Method {
 	case "note":
-		n, _ := strconv.Atoi(string(m.Payload))
+		n, err := strconv.Atoi(string(bytes.TrimSpace(m.Payload)))
+		if err != nil {
+			n = -1 // out of order, whatever it was
+		}
 		p.notes = append(p.notes, n)
 		p.from[m.Src]++
 	case ipc.VerbStop:
