@@ -3,6 +3,7 @@ package child
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"syscall"
@@ -23,7 +24,11 @@ const partsBound = 4
 // that ran once. What is needed again comes back from the page cache, 64 KiB at
 // a fault. A tree is started once and then waits for months, in as many
 // processes as it has supervisors.
-func Settle(children int) {
+//
+// Settle is a goroutine of its own. It returns when until is closed, which a nil
+// channel never is, and not before: the runtime looks up the name of a goroutine
+// that ends, and that alone brings half a MiB of its tables and code back.
+func Settle(children int, until <-chan struct{}) {
 	if children >= worthCollecting {
 		debug.FreeOSMemory()
 	}
@@ -43,9 +48,11 @@ func Settle(children int) {
 			n++
 		}
 	}
+	runtime.Gosched()      // whoever is about to begin does so first: what it needs for that goes too
 	for n--; n >= 0; n-- { // the code is the first part: what comes after it, it comes back for
 		_, _, _ = syscall.RawSyscall(unix.SYS_MADVISE, parts[n][0], parts[n][1], unix.MADV_DONTNEED)
 	}
+	<-until
 }
 
 // programPages is the memory that a line of /proc/self/maps describes, if it is
