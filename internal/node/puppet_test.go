@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/supertrees/supervise/ipc"
 	"github.com/supertrees/supervise/proc"
@@ -54,13 +55,13 @@ func play(role string) int {
 	switch role {
 	case "garbage":
 		out.WriteString("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n and more of what nobody understands, and more")
-		select {}
+		block()
 	case "half": // half a frame, and its end
 		out.Write(make([]byte, 3))
 		return 0
 	}
 	if p.rude(role) {
-		select {}
+		block()
 	}
 	if err := p.greet(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -79,7 +80,7 @@ func play(role string) int {
 	case "closes":
 		p.cast(ipc.VerbReady, nil)
 		out.Close()
-		select {}
+		block()
 	}
 	if name, ok := strings.CutPrefix(role, "named "); ok {
 		if m := p.await(p.call(&ipc.Message{Dst: ipc.Root, Method: ipc.VerbRegister, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.Name{Name: name})})); m.Type != ipc.Reply {
@@ -92,6 +93,14 @@ func play(role string) int {
 	go func() { <-stop; os.Exit(0) }()
 	p.cast(ipc.VerbReady, nil)
 	return p.serve()
+}
+
+// block waits for ever. Go takes an empty select for a deadlock where nothing else is
+// going on and no C is linked.
+func block() {
+	for {
+		time.Sleep(time.Hour)
+	}
 }
 
 // channelOf is the descriptors of the channel. Package proc, which this binary
@@ -314,14 +323,14 @@ func (p *puppet) misbehave(m *ipc.Message, o *order) {
 	switch m.Method {
 	case "deafen": // never reads again
 		p.reply(m.ID, true)
-		select {}
+		block()
 	case "spawn": // a descendant that keeps the channel open
 		_, err := syscall.ForkExec("/bin/sleep", []string{"sleep", "1000"}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2, 3, 4}})
 		p.reply(m.ID, err == nil)
 	case "scribble":
 		p.mu.Lock()
 		_, _ = p.w.Write(bytes.Repeat([]byte{0xff}, 100))
-		select {}
+		block()
 	case "exit":
 		if o.Reason != "" {
 			p.cast(ipc.VerbExiting, ipc.Exiting{Reason: o.Reason, Detail: "as told"})

@@ -67,7 +67,7 @@ func scan(role, format string, n *uint64) bool {
 // kill ends this process as an operator's KILL does.
 func kill() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {}
+	block()
 }
 
 // trick does what a test wants; false: it is no trick.
@@ -396,7 +396,7 @@ func (p *puppet) attack(o *order) map[string]int {
 		}
 	case ipc.VerbGone:
 		p.send(&ipc.Message{Type: ipc.Cast, Method: ipc.VerbGone, Codec: ipc.CodecJSON, Payload: []byte(o.Reason)})
-		select {}
+		block()
 	case ipc.VerbRegister, ipc.VerbJoin:
 		for done := 0; done < o.N; {
 			var calls []chan ipc.Message
