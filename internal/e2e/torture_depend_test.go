@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -195,6 +197,129 @@ command = ["sleep", "1000"]
 	}
 	if n := r.node("/stopped"); n.State != journal.StateDown || len(r.of("/stopped")) > 0 {
 		t.Errorf("/stopped is %v", n.State)
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// A dependency that fails its very first start ends the boot, as OTP's does. Where
+// somebody starts the tree again, systemd, a container's policy or, as here, a tree above
+// it, all of it comes when the dependency does, and nobody has to help.
+func TestADependencyThatFailsItsFirstStart(t *testing.T) {
+	t.Parallel()
+	dir := scratch(t)
+	inner := `
+strategy = "rest_for_one"
+[[child]]
+name = "db"
+command = "[ -e repaired ] || exit 1; echo ready; exec sleep 1000"
+ready = { log = "^ready$" }
+[[child]]
+name = "web"
+command = "echo the web runs; exec sleep 1000"
+`
+	outer := `
+[[child]]
+name = "shop"
+command = ["sh", "-c", "exec $E2E_SUPERVISE -config inner.toml -socket inner"]
+backoff = { kind = "constant", min = "20ms" }
+`
+	for name, toml := range map[string]string{"inner.toml": inner, "outer.toml": outer} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(toml), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := launchFile(t, dir, "outer.toml")
+	for life := uint64(1); life <= 5; life++ {
+		if e := r.await("/shop", journal.Exit, life); e.Status == nil || *e.Status != 1 {
+			t.Errorf("without its database the shop ended with %+v", e)
+		}
+	}
+	if strings.Contains(r.stdout.String(), "the web runs") {
+		t.Error("the dependent ran without its dependency")
+	}
+	r.write("repaired", "")
+	r.stdout.says(t, "/shop | /web | the web runs\n")
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// What proved that a dependency was up is gone and comes back, again and again, while a
+// late dependent starts. A proof is asked for until it is given: the dependent is neither
+// skipped nor held up, and nobody is started again.
+func TestAProofThatIsLostAgainIsNotAskedFor(t *testing.T) {
+	t.Parallel()
+	r := launch(t, `
+strategy = "rest_for_one"
+[[child]]
+name = "db"
+command = "touch answers; exec sleep 1000"
+ready = { exec = ["sh", "-c", "test -e answers && echo asked >> tries"] }
+[[child]]
+name = "gate"
+command = "mkfifo gate && echo closed; read word < gate; echo open; exec sleep 1000"
+ready = { log = "open" }
+[[child]]
+name = "late"
+command = "exec sleep 1000"
+`)
+	r.stdout.says(t, "/gate | closed\n")
+	for range 10 {
+		if err := os.Remove(filepath.Join(r.dir, "answers")); err != nil {
+			t.Fatal(err)
+		}
+		r.write("answers", "")
+	}
+	os.Remove(filepath.Join(r.dir, "answers"))
+	r.open()
+	r.await("/late", journal.Start, 1)
+	r.await("/", journal.Start)
+	if n := r.node("/db"); n.State != journal.StateRunning || n.Incarnation != 1 {
+		t.Errorf("/db is %v, incarnation %d", n.State, n.Incarnation)
+	}
+	if tries, _ := os.ReadFile(filepath.Join(r.dir, "tries")); string(tries) != "asked\n" {
+		t.Errorf("it was asked for its proof\n%sonce was enough", tries)
+	}
+	r.signal(syscall.SIGTERM)
+	r.endsWith(0)
+}
+
+// A dependency that must go on proving that it is well has a watchdog. When it hangs while
+// a late dependent starts, it is killed, and when it is up again all that
+// depends on it is started again, in order.
+func TestADependencyThatHangsWhileItsDependentStarts(t *testing.T) {
+	t.Parallel()
+	needs(t, "systemd-notify")
+	r := launch(t, `
+strategy = "rest_for_one"
+[[child]]
+name = "db"
+command = '''
+systemd-notify --ready
+until [ -e hang ]; do systemd-notify --no-block WATCHDOG=1; sleep 0.1; done
+exec sleep 1000'''
+ready = { notify = true }
+watchdog = { every = "2s", signal = "WINCH" }
+backoff = { kind = "constant", min = "1ms" }
+[[child]]
+name = "gate"
+command = '[ $SUPERVISE_INCARNATION -eq 1 ] && { mkfifo gate; echo closed; read word < gate; }; echo open; exec sleep 1000'
+ready = { log = "open" }
+[[child]]
+name = "late"
+command = "exec sleep 1000"
+`)
+	r.stdout.says(t, "/gate | closed\n")
+	r.follow()
+	r.write("hang", "")
+	r.await("/db", journal.Exit, 1)
+	os.Remove(filepath.Join(r.dir, "hang"))
+	r.open()
+	r.await("/late", journal.Start, 2)
+	got := strings.Join(r.order("watchdog start", "/db", "/gate", "/late"), "; ")
+	want := "start /db 1; watchdog /db 1; watchdog /db 1; start /gate 1; start /late 1; start /db 2; start /gate 2; start /late 2"
+	if got != want {
+		t.Errorf("it went %s\nwant   %s", got, want)
 	}
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)

@@ -250,21 +250,37 @@ func TestTenLevelsStopInReverse(t *testing.T) {
 }
 
 // A command that makes itself a daemon ends at once with success: it is started
-// again with growing pauses, and what it leaves does not pile up.
+// again with growing pauses, what it leaves is known and does not pile up, and one
+// line says what is wrong with it.
 func TestADaemonDoesNotPileUp(t *testing.T) {
 	t.Parallel()
 	needs(t, "setsid")
-	r := boot(t, `
-		[[child]]
-		name = "w"
-		command = "setsid sleep 1000 & exit 0"
-		backoff = { kind = "exponential", min = "1ms" }`)
-	r.await("/w", journal.Start, 8)
-	r.stderr.says(t, "; it left the processes [") // and they were ended
-	r.does(0, "stop", "/w")
-	r.gone("/w")
-	r.signal(syscall.SIGTERM)
-	r.endsWith(0)
+	for _, level := range levels(t) {
+		r := boot(t, fmt.Sprintf(`
+			containment = %q
+			[[child]]
+			name = "w"
+			command = "(setsid sh -c 'sleep 1000 & exit 0' &); exit 0"
+			backoff = { kind = "exponential", min = "1ms", jitter = 0.0 }`, level))
+		r.await("/w", journal.Spawn, 9)
+		r.does(0, "stop", "/w")
+		r.gone("/w")
+		delay := 0.001
+		for life := uint64(1); life <= 8; life++ {
+			if e := r.await("/w", journal.Exit, life); e.Reason != "normal" || len(e.Pids) == 0 {
+				t.Errorf("life %d ended with %+v", life, e)
+			}
+			if e := r.await("/w", journal.Backoff, life); *e.Delay != delay {
+				t.Errorf("after life %d it waits %v s, want %v", life, *e.Delay, delay)
+			}
+			delay *= 2
+		}
+		r.signal(syscall.SIGTERM)
+		r.endsWith(0)
+		if n := strings.Count(r.stderr.String(), "it must be told to stay in the foreground: path=/w "); n != 1 {
+			t.Errorf("it was warned of %d times", n)
+		}
+	}
 }
 
 // A binary that is overwritten while it is started cannot be executed for a

@@ -117,8 +117,26 @@ func (n *Node) leave(e tree.Event) {
 	}
 	if l := n.life(ref); l != nil {
 		n.emit(*l.last)
+		n.warnOfDaemon(l)
 		delete(n.lives, ref.ID)
 	}
+}
+
+// warnOfDaemon says once of a worker, however often it is started again, that its
+// command succeeds and leaves its work behind it, where nobody may supervise it.
+func (n *Node) warnOfDaemon(l *life) {
+	spec := n.specID(l.ref.ID)
+	if l.worker == nil || l.last.Reason != tree.ReasonNormal.String() || len(l.last.Pids) == 0 || n.daemons[spec] {
+		return
+	}
+	if n.daemons == nil {
+		n.daemons = make(map[string]bool)
+	}
+	n.daemons[spec] = true
+	n.emit(journal.Record{
+		Event: journal.Warning, Path: l.path, Pid: l.pid, Incarnation: l.ref.Incarnation,
+		Message: "its command ended well and left processes behind, which were ended: if it makes itself a daemon, it must be told to stay in the foreground",
+	})
 }
 
 // keepStatus keeps a significant child's status for the exit of the root.

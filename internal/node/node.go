@@ -98,6 +98,7 @@ type Node struct {
 	stops   map[string]tree.Stop  // how each worker with a channel is stopped, by the id of its spec
 	news    []board.News          // taken from the board and not handled yet
 	due     dueList               // what the node itself is to do, and when
+	daemons map[string]bool       // specs whose command was said to make itself a daemon
 	drawn   uint64                // the last instance number of a simple_one_for_one supervisor
 
 	ordered  bool // the order to stop has come

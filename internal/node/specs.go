@@ -51,6 +51,7 @@ func (n *Node) forget(id string) {
 		return
 	}
 	delete(n.stops, id)
+	delete(n.daemons, id)
 	delete(n.subtree.Workers, id)
 	delete(n.subtree.Supervisors, id)
 }
