@@ -31,11 +31,17 @@ func TestWhatAnOrderlyStopLeavesIsAskedBeforeItIsKilled(t *testing.T) {
 		a := start(t, e, Spawn{Ref: ref("a", 1)},
 			`trap "exit 0" TERM; setsid sh -c 'trap "echo asked; exit" TERM; echo $$; while :; do sleep 1000 & wait $!; done' & while :; do wait; done`)
 		child := a.pid(t)
-		// A limit, because a shell's child that has not reset its parent's trap yet loses the signal.
-		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, 10*time.Second))
-		x := await[Exited](t, e)
+		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, time.Hour))
+		asked := false
+		events := awaitUntil(t, e, func() bool {
+			if !asked && !alive(child) {
+				asked = true
+				setAhead(time.Hour) // a shell's child that has not reset its parent's trap yet loses the signal
+			}
+			return len(e.lives) == 0
+		})
 		if word := a.line(t); word != "asked" || alive(child) {
-			t.Errorf("the child said %q and is alive: %v; %+v", word, alive(child), x)
+			t.Errorf("the child said %q and is alive: %v; %+v", word, alive(child), events)
 		}
 	})
 }
@@ -104,8 +110,8 @@ func TestAKillTakesAllThatIsThere(t *testing.T) {
 
 func TestAStoppedChildCanBeTerminated(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
-		a := start(t, e, Spawn{Ref: ref("a", 1)}, `trap "exit 7" TERM; echo; kill -STOP $$; while :; do sleep 0.01; done`)
-		a.line(t)
+		a := start(t, e, Spawn{Ref: ref("a", 1)}, `trap "exit 7" TERM; kill -STOP $$; while :; do sleep 0.01; done`)
+		awaitUntil(t, e, func() bool { st, _ := readStat(a.Pid); return st.state == 'T' }) // SIGCHLD tells of it
 		must(t, e.Terminate(clock(), ref("a", 1), syscall.SIGTERM, 0))
 		if x := await[Exited](t, e); x.Status.ExitStatus() != 7 {
 			t.Errorf("the end is %+v", x)
