@@ -1,9 +1,11 @@
 package ipc
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 )
 
@@ -53,6 +55,11 @@ type Writer struct {
 	wake    chan struct{} // one token for the flusher; nil until it runs
 	woken   bool          // it has a token, or has not looked since it had
 	idle    *sync.Cond
+
+	// What stands before the payload of a cast to the last target: who casts in a
+	// loop has it copied.
+	last CastTo
+	head []byte
 }
 
 // NewWriter returns a Writer to w.
@@ -115,12 +122,64 @@ func (w *Writer) QueueMessage(m *Message, done <-chan struct{}) error {
 	return nil
 }
 
+// CastTo is all that a cast says but its payload.
+type CastTo struct {
+	Dst    Addr
+	To     string // as Message's
+	Method string
+	Codec  uint8
+}
+
+// Message is the cast as a message.
+func (to *CastTo) Message(payload []byte) Message {
+	return Message{Type: Cast, Codec: to.Codec, Dst: to.Dst, To: to.To, Method: to.Method, Payload: payload}
+}
+
+// QueueCast is QueueMessage for a cast, and faster for many of them to one
+// target.
+func (w *Writer) QueueCast(to *CastTo, payload []byte, done <-chan struct{}) error {
+	if err := w.enter(done); err != nil {
+		return err
+	}
+	if w.head == nil || *to != w.last {
+		if err := w.aim(to); err != nil {
+			w.mu.Unlock()
+			return err
+		}
+	}
+	before := len(w.buf)
+	size := len(w.head) + len(payload)
+	b := slices.Grow(w.buf, size)[:before+size]
+	copy(b[before:], w.head)
+	binary.BigEndian.PutUint32(b[before:], uint32(size-4))
+	copy(b[before+len(w.head):], payload)
+	w.buf = b
+	w.queuedLocked(before)
+	return nil
+}
+
+// aim makes the head of casts to a target.
+func (w *Writer) aim(to *CastTo) error {
+	m := to.Message(nil)
+	var h Header
+	if err := m.head(&h); err != nil {
+		return err
+	}
+	w.last, w.head = *to, m.append(w.head[:0], &h)
+	return nil
+}
+
 // queuedLocked leaves the writing to the flusher, and unlocks. before is how
-// much waited already.
+// much waited already. Who has made a pipe full of it does not wait for the
+// flusher's turn, and then lets others have theirs.
 func (w *Writer) queuedLocked(before int) {
 	turn := before < turnSize && len(w.buf) >= turnSize
-	w.wakeFlusher()
-	w.mu.Unlock()
+	if turn && w.try != nil && !w.writing {
+		_ = w.flushLocked() // whoever sends next gets the error
+	} else {
+		w.wakeFlusher()
+		w.mu.Unlock()
+	}
 	if turn {
 		runtime.Gosched()
 	}
@@ -189,11 +248,15 @@ func (w *Writer) Close() {
 // enter takes the lock when there is room, and holds it if it returns nil.
 func (w *Writer) enter(done <-chan struct{}) error {
 	w.mu.Lock()
-	for {
-		if w.err != nil {
-			defer w.mu.Unlock()
-			return w.err
-		}
+	if w.err == nil && len(w.buf) <= writeMark {
+		return nil
+	}
+	return w.waitLocked(done)
+}
+
+// waitLocked is enter when there may be no room, with the lock.
+func (w *Writer) waitLocked(done <-chan struct{}) error {
+	for w.err == nil {
 		if len(w.buf) <= writeMark {
 			return nil
 		}
@@ -209,6 +272,9 @@ func (w *Writer) enter(done <-chan struct{}) error {
 		}
 		w.mu.Lock()
 	}
+	err := w.err
+	w.mu.Unlock()
+	return err
 }
 
 // flushLocked writes until nothing waits or the pipe is full, and unlocks.

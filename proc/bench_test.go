@@ -145,3 +145,31 @@ func BenchmarkReceiveCast(b *testing.B) {
 	<-done
 	close(from.end)
 }
+
+// BenchmarkSendCast is the sender's part of a cast, without the pipe.
+func BenchmarkSendCast(b *testing.B) {
+	m := ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: ipc.VerbHello, Payload: []byte(`{"protocol":[1],"path":"/b","addr":"@1.2","window":1024}`)}
+	hello, err := m.Frame(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	from := &casts{rest: hello.Append(nil), end: make(chan struct{})}
+	defer close(from.end)
+	s, err := proc.AttachOver(from, openPipe{}, func(*proc.Server) error { return nil })
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx := s.Context(context.Background())
+	payload := make(proc.Raw, 64)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := NoteRaw.Cast(ctx, Srv, payload); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// openPipe is a pipe that always has room.
+type openPipe struct{ discard }
+
+func (openPipe) TryWrite(b []byte) (int, error) { return len(b), nil }

@@ -143,26 +143,26 @@ func (c Cast[Msg]) Cast(ctx context.Context, to Targets, msg Msg) error {
 	if err != nil {
 		return fmt.Errorf("cast %v %s: encoding the message: %w", to, string(c), err)
 	}
+	m := ipc.CastTo{Method: string(c), Codec: codec}
 	if one, ok := to.(Target); ok {
-		m := ipc.Message{Type: ipc.Cast, Codec: codec, Method: string(c), Payload: body}
 		m.Dst, m.To = one.wire()
-		return castError(to, &m, s.ch.cast(ctx, &m))
+		return castError(to, string(c), s.ch.cast(ctx, &m, body))
 	}
-	return s.castMany(ctx, to, codec, string(c), body)
+	return s.castMany(ctx, to, m, body)
 }
 
-func (s *Server) castMany(ctx context.Context, to Targets, codec uint8, method string, body []byte) error {
+func (s *Server) castMany(ctx context.Context, to Targets, m ipc.CastTo, body []byte) error {
 	return to.each(func(dst ipc.Addr, where string) error {
-		m := ipc.Message{Type: ipc.Cast, Codec: codec, Dst: dst, To: where, Method: method, Payload: body}
-		return castError(to, &m, s.ch.cast(ctx, &m))
+		m.Dst, m.To = dst, where
+		return castError(to, m.Method, s.ch.cast(ctx, &m, body))
 	})
 }
 
-func castError(to Targets, m *ipc.Message, err error) error {
+func castError(to Targets, method string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &CallError{To: to.String(), Method: m.Method, Code: codeOf(err), Message: err.Error()}
+	return &CallError{To: to.String(), Method: method, Code: codeOf(err), Message: err.Error()}
 }
 
 // Call is a cast that waits until it has been handled.

@@ -77,11 +77,13 @@ func (c *channel) fits(m *ipc.Message) (answer, bool) {
 	if len(m.Payload) > ipc.MaxMessage {
 		return answer{code: ErrTooLarge}, false
 	}
-	if len(m.Method) == 0 || len(m.Method) > ipc.MaxMethod {
+	if !isMethod(m.Method) {
 		return answer{code: ErrBadRequest, message: fmt.Sprintf("a method has 1 to %d bytes, not %d", ipc.MaxMethod, len(m.Method))}, false
 	}
 	return answer{}, true
 }
+
+func isMethod(name string) bool { return len(name) > 0 && len(name) <= ipc.MaxMethod }
 
 // write sends a message, in pieces if it needs them. If the sender gives up in
 // the middle, the receiver forgets what it has. now flushes.
@@ -167,18 +169,23 @@ func (c *channel) start(ctx context.Context, m *ipc.Message, then func(answer)) 
 }
 
 // cast sends a cast, or keeps it back for a target that is behind.
-func (c *channel) cast(ctx context.Context, m *ipc.Message) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if a, ok := c.fits(m); !ok {
-		return a.code
+func (c *channel) cast(ctx context.Context, to *ipc.CastTo, payload []byte) error {
+	done := ctx.Done()
+	if done != nil && ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err := c.down(); err != nil {
 		return fmt.Errorf("%w: %w", ErrDown, err)
 	}
+	if len(payload) <= ipc.MaxPayload && c.flow.n.Load() == 0 && c.ordered.n.Load() == 0 && isMethod(to.Method) {
+		return c.w.QueueCast(to, payload, done)
+	}
+	m := to.Message(payload)
+	if a, ok := c.fits(&m); !ok {
+		return a.code
+	}
 	if c.flow.n.Load() > 0 {
-		kept, full := c.flow.hold(targetKey(m), m)
+		kept, full := c.flow.hold(targetKey(&m), &m)
 		if full {
 			return ErrBusy
 		}
@@ -189,5 +196,5 @@ func (c *channel) cast(ctx context.Context, m *ipc.Message) error {
 	if len(m.Payload) > ipc.MaxPayload {
 		m.ID = 1<<63 | c.castID.Add(1)
 	}
-	return c.write(m, ctx.Done(), false)
+	return c.write(&m, done, false)
 }
