@@ -33,20 +33,8 @@ var _ ipc.TryWriter = (*pipe)(nil)
 
 // writerTo is w, as a pipe if it is one that does not block.
 func writerTo(w io.Writer) io.Writer {
-	f, ok := w.(*os.File)
-	if !ok {
-		return w
-	}
-	raw, err := f.SyscallConn()
-	if err != nil {
-		return w
-	}
-	blocks := true
-	_ = raw.Control(func(fd uintptr) { // a closed file stays what it is, and says so when it is written to
-		flags, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0)
-		blocks = errno != 0 || flags&syscall.O_NONBLOCK == 0 || isPipe(int(fd), syscall.O_WRONLY) != nil
-	})
-	if blocks {
+	f, raw := unblocking(w, syscall.O_WRONLY)
+	if f == nil {
 		return w
 	}
 	p := &pipe{File: f, raw: raw}

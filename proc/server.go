@@ -75,7 +75,7 @@ func newServer(r io.Reader, w io.Writer, left *slough) *Server {
 	if left != nil {
 		s.restore()
 	}
-	go s.ch.read(ipc.NewReader(r), left == nil)
+	go s.ch.read(ipc.NewReader(readerOf(r)), left == nil)
 	<-s.ch.ready // nothing may be sent before the greeting, which stands in the pipe already
 	s.slow = time.Duration(s.ch.hello.SlowHandler)
 	return s

@@ -171,6 +171,7 @@ func (b *bench) run() {
 	b.row("the same, both ends in the poller (1)", "us", limit, func() float64 { return b.plainGo("echo-poller", 1) })
 	for _, p := range []int{1, 2} {
 		b.row(fmt.Sprintf("proc call, 64 B raw, 1 caller (%d)", p), "us", limit, func() float64 { return b.latency(p, raw) })
+		b.row(fmt.Sprintf("proc call, 64 B raw, 1 caller, CPU of both ends (%d)", p), "us", 0, func() float64 { return b.cpu(p) })
 		b.row(fmt.Sprintf("proc call, JSON, 1 caller (%d)", p), "us", limit, func() float64 { return b.latency(p, asJSON) })
 		for _, callers := range []int{16, 256} {
 			b.row(fmt.Sprintf("proc calls, 64 B raw, %d callers (%d)", callers, p), "1000/s", 0, func() float64 { return b.throughput(p, callers, raw) })
@@ -304,6 +305,29 @@ func (b *bench) latency(procs int, call func(context.Context, proc.Raw)) float64
 	defer stop()
 	payload := make(proc.Raw, 64)
 	return b.p50(func() { call(ctx, payload) })
+}
+
+// cpu is the CPU time that one of n calls cost both ends together, in µs.
+func (b *bench) cpu(procs int) float64 {
+	before := used()
+	ctx, stop := pair(procs)
+	payload := make(proc.Raw, 64)
+	n := 0
+	for begun := time.Now(); time.Since(begun) < b.d; n++ {
+		raw(ctx, payload)
+	}
+	stop()
+	return float64(used()-before) / 1e3 / float64(n)
+}
+
+// used is the CPU time of this process and of those that it has waited for.
+func used() (sum time.Duration) {
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		check(syscall.Getrusage(who, &u))
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return sum
 }
 
 func (b *bench) throughput(procs, callers int, call func(context.Context, proc.Raw)) float64 {
