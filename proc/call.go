@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -49,7 +50,30 @@ func (c Call[Req, Rep]) Call(ctx context.Context, to Target, req Req) (rep Rep, 
 	dst, where := to.wire()
 	m := ipc.Message{Type: ipc.Call, Codec: codec, Dst: dst, To: where, Method: string(c), Payload: body}
 	a := s.ch.roundTrip(ctx, &m, true)
+	if a.code == ErrTimeout || a.code == ErrCanceled {
+		s.inVain(ctx, &m, a.code)
+	}
 	return readAnswer[Rep](to, string(c), a)
+}
+
+// inVain warns of a handler that has waited for an answer longer than a handler
+// may take, and has none. Two servers that call each other from their handlers
+// wait for each other until the time of one is over: its log names both.
+func (s *Server) inVain(ctx context.Context, m *ipc.Message, code Error) {
+	r, ok := ctx.Value(keyOfRequest{}).(*request)
+	if !ok || r.s != s || s.slow <= 0 {
+		return
+	}
+	waited := m.Left
+	if by, ok := ctx.Deadline(); ok {
+		waited -= max(time.Until(by), 0)
+	} else if code != ErrTimeout {
+		return // its caller is gone, and nobody knows since when
+	}
+	if waited > s.slow {
+		slog.Warn("proc: a handler waited in vain for an answer", "worker", s.Path(), "caller", Addr{r.src},
+			"to", targetKey(m), "method", m.Method, "waited", waited.Round(time.Millisecond))
+	}
 }
 
 // readAnswer makes a result of what a call came to.

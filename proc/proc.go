@@ -49,6 +49,10 @@
 // A call waits 5 s unless told otherwise, the time to shut down is 10 s, so
 // that a handler stuck in one call leaves OnTerminate its time. TERM during Init
 // ends the process at once.
+//
+// Two servers that call each other from their handlers wait for each other: the
+// calls time out, none hangs. A handler that has waited for an answer in vain, for
+// longer than slow_handler, is told of on standard error, with both names.
 package proc
 
 import (

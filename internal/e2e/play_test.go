@@ -25,6 +25,8 @@ func play(role string, args []string) int {
 		proc.Main(molter)
 	case "watcher":
 		proc.Main(watcher)
+	case "circle":
+		proc.Main(next)
 	case "crowd":
 		proc.Main(crowd)
 	case "report":
