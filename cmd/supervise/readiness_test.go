@@ -186,9 +186,9 @@ func TestANodeThatDidNotRunForALongTimeRestartsNobody(t *testing.T) {
 		fmt.Fprintf(&workers, `
 [[child.child]]
 name = "w%d"
-command = "systemd-notify --ready; while systemd-notify --no-block WATCHDOG=1; do sleep 0.2; done"
+command = "systemd-notify --ready; while systemd-notify --no-block WATCHDOG=1; do sleep 0.5; done"
 ready = { notify = true }
-watchdog = "3s"
+watchdog = "5s"
 `, i)
 	}
 	r := boot(t, "[[child]]\nname = \"node\"\n"+workers.String()+`
@@ -200,7 +200,7 @@ restart = "transient"
 	r.do(0, "stop", "/clock")
 	r.do(0, "signal", "/node", "STOP")
 	r.do(0, "start", "/clock")
-	r.do(0, "wait", "/clock", "-for", "down") // seven seconds: more than twice what a worker may be silent
+	r.do(0, "wait", "/clock", "-for", "down") // seven seconds: more than a worker may be silent
 	r.do(0, "signal", "/node", "CONT")
 	r.do(0, "start", "/clock")
 	r.do(0, "wait", "/clock", "-for", "down") // and seven more, in which whoever was misjudged dies

@@ -204,8 +204,8 @@ auto_shutdown = "any_significant"
 [[child]]
 name = "talk"
 command = '''
-mkfifo go; echo one; echo two >&2
-i=0; while [ $i -lt %d ]; do head -c %d /dev/zero | tr '\0' x; read word < go; i=$((i+1)); done
+mkfifo go; exec 3<>go; echo one; echo two >&2
+i=0; while [ $i -lt %d ]; do head -c %d /dev/zero | tr '\0' x; read word <&3; i=$((i+1)); done
 echo; printf "no newline"
 '''
 restart = "temporary"

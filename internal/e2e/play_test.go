@@ -125,12 +125,16 @@ func longLine(args []string) int {
 	if err := syscall.Mkfifo("go", 0o600); err != nil {
 		return 1
 	}
+	words, err := os.OpenFile("go", os.O_RDWR, 0) // so that a word waits for its reader
+	if err != nil {
+		return 1
+	}
 	piece := strings.Repeat("x", longPiece)
 	for range megabytes << 20 / longPiece {
 		if _, err := os.Stdout.WriteString(piece); err != nil {
 			return 1
 		}
-		if _, err := os.ReadFile("go"); err != nil {
+		if _, err := words.Read(make([]byte, 1)); err != nil {
 			return 1
 		}
 	}
