@@ -27,7 +27,7 @@ command = "exec $E2E_PLAY play stubborn"
 	r.does(0, "stop", "/w")
 	r.gone("/w")
 	ordered, killed := r.await("/w", journal.Stopping).Time, r.await("/w", journal.Kill).Time
-	if waited := killed.Sub(ordered).Seconds(); waited < 9.9 {
+	if waited := killed.Sub(ordered).Seconds(); waited < 9 { // the order is told after the ten seconds have begun
 		t.Errorf("it was killed after %v s", waited)
 	}
 	r.stderr.says(t, "killing it: its shutdown time is over")

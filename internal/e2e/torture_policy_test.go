@@ -61,10 +61,10 @@ backoff = { min = "10ms", reset_after = "1ms", jitter = 0.0 }
 			}
 			want = min(2*want, 0.2)
 		}
-		ends := r.told(path, journal.Backoff)
-		for i, spawn := range r.told(path, journal.Spawn)[1:9] {
-			if waited := spawn.Time.Sub(ends[i].Time).Seconds(); waited < *ends[i].Delay-0.005 {
-				t.Errorf("start %d of %s came after %v s, its delay is %v", spawn.Incarnation, path, waited, *ends[i].Delay)
+		ends, backoffs := r.told(path, journal.Exit), r.told(path, journal.Backoff)
+		for i, spawn := range r.told(path, journal.Spawn)[1:9] { // the delay begins when the end has been told
+			if waited := spawn.Time.Sub(ends[i].Time).Seconds(); waited < *backoffs[i].Delay-0.001 {
+				t.Errorf("start %d of %s came after %v s, its delay is %v", spawn.Incarnation, path, waited, *backoffs[i].Delay)
 			}
 		}
 	}
