@@ -87,7 +87,7 @@ var roles = map[string]func(){
 		grace, cancel := proc.Grace()
 		defer cancel()
 		by, _ := grace.Deadline()
-		fmt.Println("stopping", s.Path(), time.Until(by) > 2*time.Second && time.Until(by) <= 3*time.Second)
+		fmt.Println("stopping", s.Path(), time.Until(by) > 30*time.Second && time.Until(by) <= 60*time.Second)
 	},
 	"molt": func() {
 		proc.Main(func(s *proc.Server) error {
@@ -165,7 +165,7 @@ func spawn(t *testing.T, role string, greet bool) *process {
 	}
 	childR.Close()
 	childW.Close()
-	timer := time.AfterFunc(time.Minute, func() { p.cmd.Process.Kill() }) // a net: no test waits for it
+	timer := time.AfterFunc(2*time.Minute, func() { p.cmd.Process.Kill() }) // a net: no test waits for it
 	t.Cleanup(func() { timer.Stop(); p.cmd.Process.Kill(); p.cmd.Wait(); up.Close(); down.Close() })
 	return p
 }
@@ -312,7 +312,7 @@ func TestAProgramWithAMainOfItsOwn(t *testing.T) {
 	if m := p.want(ipc.VerbStatus); string(m.Payload) != `{"text":"listening on 8080"}` {
 		t.Errorf("its status is %s", m.Payload)
 	}
-	p.send(ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: ipc.VerbStop, Payload: []byte(`{"grace_ms":3000}`)})
+	p.send(ipc.Message{Type: ipc.Cast, Codec: ipc.CodecJSON, Method: ipc.VerbStop, Payload: []byte(`{"grace_ms":60000}`)})
 	for {
 		if _, err := p.conn.Receive(); err != nil {
 			break
