@@ -38,6 +38,11 @@ strategy = "one_for_one"
   name    = "crowd"
   command = "exec $E2E_PLAY play crowd"
   channel = "frames"
+
+  [[child.child]]
+  name    = "more"
+  command = "exec $E2E_PLAY play crowd"
+  channel = "frames"
 `
 
 // molt is what the molter is told: into which program, once there is a reader of
@@ -54,6 +59,7 @@ const (
 	theMolter proc.Name                      = "molter"
 	hold      proc.Call[int, string]         = "hold" // answered by the next image
 	echo      proc.Call[int, int]            = "echo"
+	echoed    proc.Call[proc.None, int]      = "echoed" // how often
 	molts     proc.Call[molt, string]        = "molt"
 	number    proc.Cast[int]                 = "number"
 	numbers   proc.Call[proc.None, []int]    = "numbers"
@@ -66,6 +72,7 @@ type skin struct {
 	Image   int
 	Numbers []int
 	Held    []proc.From[string]
+	Echoed  int
 	Order   molt
 }
 
@@ -91,7 +98,8 @@ func molter(s *proc.Server) error {
 		st.Held = append(st.Held, from)
 		return nil
 	})
-	echo.Handle(s, func(_ context.Context, n int) (int, error) { return n, nil })
+	echo.Handle(s, func(_ context.Context, n int) (int, error) { st.Echoed++; return n, nil })
+	echoed.Handle(s, func(context.Context, proc.None) (int, error) { return st.Echoed, nil })
 	number.Handle(s, func(_ context.Context, n int) error { st.Numbers = append(st.Numbers, n); return nil })
 	numbers.Handle(s, func(context.Context, proc.None) ([]int, error) { return st.Numbers, nil })
 	held.Handle(s, func(context.Context, proc.None) (int, error) { return len(st.Held), nil })
@@ -202,7 +210,7 @@ func want(t *testing.T, what string, got map[string]int, outcome string, n int) 
 	}
 }
 
-func TestAWorkerMoltsWithHundredsOfCallsOpen(t *testing.T) {
+func TestAWorkerMoltsWithAThousandCallsOpen(t *testing.T) {
 	t.Parallel()
 	r := boot(t, molting)
 	before := r.node("/molter")
@@ -210,26 +218,29 @@ func TestAWorkerMoltsWithHundredsOfCallsOpen(t *testing.T) {
 	if err := syscall.Mkfifo(gate, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	const open, waiting, later = 300, 500, 200
+	const open, waiting, later = 1000, 500, 1000
 	opened := begins[map[string]int](r, "/far/crowd", "hold", open)
 	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == open })
 
 	molted := begins[string](r, "molter", "molt", molt{Gate: gate})
 	r.stdout.says(t, "/molter | molting")
 	// What comes now waits in the old image's mailbox, a second order to molt too.
-	calls[any](r, "/far/crowd", "number", [2]int{0, waiting})
+	calls[any](r, "/far/more", "number", [2]int{0, waiting})
 	again := begins[string](r, "molter", "molt", molt{Again: 2})
 	until(t, "the casts to wait", func() bool {
 		return calls[proc.Statistics](r, "molter", "$sys.statistics", nil).Mailbox == waiting+1
 	})
-	echoes := begins[map[string]int](r, "/far/crowd", "echo", later)
+	echoes := begins[map[string]int](r, "/far/more", "echo", later)
 	if err := os.WriteFile(gate, nil, 0); err != nil {
 		t.Fatal(err)
 	}
-	calls[any](r, "/far/crowd", "number", [2]int{waiting, 2 * waiting})
+	calls[any](r, "/far/more", "number", [2]int{waiting, 2 * waiting})
 
 	want(t, "the calls that were open", <-opened, "image 1", open)
 	want(t, "calls meanwhile", <-echoes, "true", later)
+	if n := calls[int](r, "molter", "echoed", nil); n != later {
+		t.Errorf("of %d calls meanwhile it has handled %d", later, n)
+	}
 	if got := <-molted; got != "image 1" {
 		t.Errorf("the order to molt was answered by %s", got)
 	}
@@ -263,32 +274,32 @@ func TestAWorkerMoltsWithHundredsOfCallsOpen(t *testing.T) {
 func TestAMoltThatFailsIsAnAnswerAndNoMore(t *testing.T) {
 	t.Parallel()
 	r := boot(t, molting)
-	opened := begins[map[string]int](r, "/far/crowd", "hold", 100)
-	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == 100 })
+	opened := begins[map[string]int](r, "/far/crowd", "hold", 1000)
+	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == 1000 })
 	for _, program := range []string{"/no/such/program", r.dir, "no-such-program-anywhere"} {
 		if _, said := r.does(1, "call", "molter", "molt", fmt.Sprintf(`{"argv":[%q]}`, program)); !strings.Contains(said, "molting") {
 			t.Errorf("a molt into %s: %s", program, said)
 		}
 		want(t, "calls after it", calls[map[string]int](r, "/far/crowd", "echo", 50), "true", 50)
 	}
-	if n := calls[int](r, "molter", "held", nil); n != 100 {
+	if n := calls[int](r, "molter", "held", nil); n != 1000 {
 		t.Errorf("it holds %d calls", n)
 	}
 	if got := calls[string](r, "molter", "molt", molt{}); got != "image 1" {
 		t.Errorf("the next molt was answered by %s", got)
 	}
-	want(t, "the calls that were open", <-opened, "image 1", 100)
+	want(t, "the calls that were open", <-opened, "image 1", 1000)
 }
 
 func TestANewImageThatFailsIsAnEndLikeAnother(t *testing.T) {
 	t.Parallel()
 	r := boot(t, molting)
-	opened := begins[map[string]int](r, "/far/crowd", "hold", 300)
-	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == 300 })
+	opened := begins[map[string]int](r, "/far/crowd", "hold", 1000)
+	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == 1000 })
 	if _, said := r.does(1, "call", "molter", "molt", `{"fails":true}`); !strings.Contains(said, "down") {
 		t.Errorf("who asked for it got %s", said)
 	}
-	want(t, "the calls that were open", <-opened, "down", 300)
+	want(t, "the calls that were open", <-opened, "down", 1000)
 	end := r.await("/molter", journal.Exit, 1)
 	if end.Reason != "abnormal" || end.Status == nil || *end.Status != 1 {
 		t.Errorf("its life ended %+v", end)
