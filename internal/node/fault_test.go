@@ -45,6 +45,13 @@ func TestAWorkerThatNeverReadsHoldsUpNobody(t *testing.T) {
 
 func TestCallsOverTheWindowAreRefusedBeforeTheyArrive(t *testing.T) {
 	tt := plant(t, worker(worker(supervisor("/"), "a", "puppet"), "b", "puppet"))
+	// Monitors do not count, as many as there may be.
+	monitors := make(chan map[string]int)
+	go func() {
+		got, _ := ask[map[string]int](tt, "/a", "forward", order{To: "/b", Method: ipc.VerbMonitor, About: true, N: 2 * ipc.Window})
+		monitors <- got
+	}()
+	tt.until("the monitors to stand", func() bool { return tt.talk("/b").Waiting == 2*ipc.Window })
 	result := make(chan map[string]int)
 	go func() {
 		got, _ := ask[map[string]int](tt, "/a", "forward", order{To: "/b", Method: "hold", N: ipc.Window + 100})
@@ -58,11 +65,14 @@ func TestCallsOverTheWindowAreRefusedBeforeTheyArrive(t *testing.T) {
 	if got := <-result; got["down"] != ipc.Window || got["busy"] != 100 || len(got) != 2 {
 		t.Errorf("of %d calls: %v", ipc.Window+100, got)
 	}
+	if got := <-monitors; got["ok"] != 2*ipc.Window || len(got) != 1 {
+		t.Errorf("of %d monitors: %v", 2*ipc.Window, got)
+	}
 }
 
 func TestCallingOneselfIsAnErrorAtOnce(t *testing.T) {
 	tt := plant(t, worker(supervisor("/"), "a", "named me"))
-	for _, to := range []string{"/a", "me"} {
+	for _, to := range []string{"/a", "me", must[ipc.Addr](tt, "/a", "address", nil).String()} {
 		if _, err := ask[any](tt, "/a", "one", order{To: to, Method: "hold"}); code(err) != ipc.CodeCallingSelf {
 			t.Errorf("calling oneself as %s: %v", to, err)
 		}

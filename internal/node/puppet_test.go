@@ -30,8 +30,9 @@ type puppet struct {
 	w     io.Writer
 	id    uint64
 	open  map[uint64]chan ipc.Message
-	held  []uint64
+	held  []ipc.Message // calls to answer when it is told to
 	notes []int
+	trail []byte           // what came, in order: r for an answer, n for a note
 	from  map[ipc.Addr]int // how many notes of each sender
 
 	cancels int
@@ -219,6 +220,9 @@ func (p *puppet) take(m ipc.Message) {
 	case ipc.Reply, ipc.Error:
 		p.mu.Lock()
 		answers := p.open[m.ID]
+		if answers != nil {
+			p.trail = append(p.trail, 'r')
+		}
 		p.mu.Unlock()
 		if answers != nil {
 			answers <- m
@@ -249,6 +253,7 @@ func (p *puppet) heard(m *ipc.Message) {
 			n = -1 // out of order, whatever it was
 		}
 		p.notes = append(p.notes, n)
+		p.trail = append(p.trail, 'n')
 		p.from[m.Src]++
 	case ipc.VerbStop:
 		var s ipc.Stop
@@ -263,6 +268,7 @@ type order struct {
 	To      string `json:"to,omitempty"`
 	Method  string `json:"method,omitempty"`
 	N       int    `json:"n,omitempty"`
+	From    int    `json:"from,omitempty"`
 	Size    int    `json:"size,omitempty"`
 	Reason  string `json:"reason,omitempty"`
 	About   bool   `json:"about,omitempty"`
@@ -282,7 +288,7 @@ func (p *puppet) handle(m *ipc.Message) {
 		p.reply(m.ID, p.hello)
 	case "hold":
 		p.mu.Lock()
-		p.held = append(p.held, m.ID)
+		p.held = append(p.held, *m)
 		p.mu.Unlock()
 	case "held":
 		p.mu.Lock()
@@ -306,7 +312,7 @@ func (p *puppet) handle(m *ipc.Message) {
 	case "notify": // N casts, numbered
 		go func() {
 			for i := range o.N {
-				p.send(&ipc.Message{Type: ipc.Cast, To: o.To, Method: o.Method, Codec: ipc.CodecRaw, Payload: fmt.Appendf(nil, "%-*d", o.Size, i)})
+				p.send(&ipc.Message{Type: ipc.Cast, To: o.To, Method: o.Method, Codec: ipc.CodecRaw, Payload: fmt.Appendf(nil, "%-*d", o.Size, o.From+i)})
 			}
 			p.reply(m.ID, o.N)
 		}()
@@ -350,14 +356,24 @@ func (p *puppet) refuse(id uint64, code string) {
 	p.send(&ipc.Message{Type: ipc.Error, ID: id, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.ErrorBody{Code: code})})
 }
 
+// forward makes N calls at once, whose payloads are all unlike, and counts their
+// outcomes. Who answers sends the payload back.
 func (p *puppet) forward(id uint64, o *order) {
 	calls := make([]chan ipc.Message, o.N)
+	own := func(i int) []byte { return fmt.Appendf(nil, "%-*s", o.Size, fmt.Sprint(p.hello.Addr, " ", i)) }
 	for i := range calls {
-		calls[i] = p.call(&ipc.Message{To: o.To, Method: o.Method, Codec: ipc.CodecRaw, Payload: bytes.Repeat([]byte("x"), o.Size)})
+		m := &ipc.Message{Method: o.Method, About: o.About, Codec: ipc.CodecRaw, Payload: own(i)}
+		address(m, o.To)
+		calls[i] = p.call(m)
 	}
 	outcomes := map[string]int{}
-	for _, c := range calls {
-		outcomes[outcome(<-c)]++
+	for i, c := range calls {
+		m := <-c
+		what := outcome(m)
+		if what == "ok" && !o.About && !bytes.Equal(m.Payload, own(i)) {
+			what = "another's"
+		}
+		outcomes[what]++
 	}
 	for _, c := range calls {
 		if len(c) > 0 {

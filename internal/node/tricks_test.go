@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -24,6 +25,12 @@ import (
 func (p *puppet) rude(role string) bool {
 	switch role {
 	case "deaf from birth":
+	case "ghost":
+		signal.Ignore(syscall.SIGTERM)
+		for { // no faster than it is read: calls to the same one have to pass
+			p.send(&ipc.Message{Type: ipc.Cast, To: "/a", Method: "note", Codec: ipc.CodecRaw, Payload: []byte("1")})
+			time.Sleep(100 * time.Microsecond)
+		}
 	case "floods first": // well-formed, but no greeting
 		p.flood(&order{To: "/nobody"}, nil)
 	default:
@@ -95,6 +102,23 @@ func (p *puppet) trick(m *ipc.Message, o *order) bool {
 		for range 2 {
 			p.send(&ipc.Message{Type: ipc.Reply, ID: id, Codec: m.Codec, Payload: m.Payload})
 		}
+	case "release": // the answers to all calls that are held
+		p.mu.Lock()
+		held := p.held
+		p.held = nil
+		p.mu.Unlock()
+		for _, c := range held {
+			p.send(&ipc.Message{Type: ipc.Reply, ID: c.ID, Codec: c.Codec, Payload: c.Payload})
+		}
+		p.reply(id, len(held))
+	case "trail":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		go p.reply(id, string(p.trail))
+		p.trail = nil
+	case "answer and note":
+		p.send(&ipc.Message{Type: ipc.Reply, ID: id, Codec: m.Codec, Payload: m.Payload})
+		p.send(&ipc.Message{Type: ipc.Cast, Dst: m.Src, Method: "note", Codec: ipc.CodecRaw, Payload: []byte("1")})
 	case "weigh":
 		p.reply(id, len(m.Payload))
 	case "pipes":
@@ -112,8 +136,15 @@ func (p *puppet) deed(m *ipc.Message, o *order) bool {
 	case "half a frame":
 		_, _ = p.w.Write([]byte{0, 0, 0, 60, 3, 1, 0})
 		kill()
+	case "note and exit":
+		for range notesOfTheDying {
+			p.send(&ipc.Message{Type: ipc.Cast, Dst: m.Src, Method: "note", Codec: ipc.CodecRaw, Payload: []byte("1")})
+		}
+		os.Exit(0)
+	case "haunt": // with a descendant that writes on the channel, and does not hear TERM
+		p.reply(id, haunt())
 	case "break off": // a call in pieces, whose sender dies among them
-		p.pieces(o, 0, 3)
+		p.pieces(o, 0, max(3, o.Size/ipc.MaxPayload-1))
 		kill()
 	case "lie": // about the size of a call in pieces
 		go func() { p.reply(id, outcome(<-p.pieces(o, uint64(o.Size), 99))) }()
@@ -151,10 +182,31 @@ func address(m *ipc.Message, to string) {
 	}
 }
 
-// pieces sends the first few pieces of a call of 256 KiB that says that it has
-// total bytes; 0: as many as it has.
+// notesOfTheDying is how many notes one that is told to exit sends before.
+const notesOfTheDying = 50
+
+// haunt makes a process that has this one's channel.
+func haunt() bool {
+	exe, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	r, w := channelOf()
+	_, err = syscall.ForkExec(exe, []string{exe}, &syscall.ProcAttr{
+		Env:   []string{envRole + "=ghost", fmt.Sprintf("SUPERVISE_CHANNEL=%d,%d", r, w), "GORACE=atexit_sleep_ms=0"},
+		Files: []uintptr{0, 1, 2, uintptr(r), uintptr(w)},
+	})
+	return err == nil && r == 3 && w == 4
+}
+
+// pieces sends the first few pieces of a call of 256 KiB, or so many bytes, that
+// says that it has total bytes; 0: as many as it has.
 func (p *puppet) pieces(o *order, total uint64, most int) chan ipc.Message {
-	m := &ipc.Message{Type: ipc.Call, Method: "echo", Codec: ipc.CodecRaw, Payload: make([]byte, 4*ipc.MaxPayload)}
+	size := 4 * ipc.MaxPayload
+	if total == 0 {
+		size = max(size, o.Size)
+	}
+	m := &ipc.Message{Type: ipc.Call, Method: "echo", Codec: ipc.CodecRaw, Payload: make([]byte, size)}
 	address(m, o.To)
 	answers := make(chan ipc.Message, 4)
 	p.mu.Lock()
