@@ -37,7 +37,7 @@ bench: build ## ratios against the limits of the machine and against peers; SETS
 chaos: ## random trees under random signals: make chaos SEED=7 ROUNDS=20
 	SEED=$(SEED) ROUNDS=$(ROUNDS) $(GO) test -count=1 -v -timeout 60m -run TestChaos ./internal/chaos
 
-torture: ## the long form of the torture: 100,000 restarts, 10,000 workers, a day of probes (docs/torture.md, docs/faults.md)
+torture: ## the long form of the torture: a million restarts, 10,000 workers, a day of probes (docs/torture.md, docs/faults.md)
 	TORTURE=1 $(GO) test -count=1 -v -timeout 60m ./internal/e2e ./internal/node
 	TORTURE=1 $(GO) test -count=1 -v -timeout 60m -run Tries ./internal/ready
 

@@ -52,8 +52,10 @@ func withAMadClock(t *testing.T) string {
 	return binary
 }
 
+// A suspend of the machine looks the same: the monotonic clock stands still in it.
 func TestNothingIsDecidedByTheWallClock(t *testing.T) {
 	t.Parallel()
+	needs(t, "systemd-notify")
 	binary := withAMadClock(t)
 	r := boot(t, `
 [defaults]
@@ -77,6 +79,16 @@ period = "1000s"
 name = "stubborn"
 command = "exec $E2E_PLAY play stubborn"
 shutdown = "100ms"
+[[child]]
+name = "probed"
+command = "exec sleep 1000"
+ready = { exec = ["sh", "-c", "echo >> tries; [ $(wc -l < tries) -ge 5 ]"], timeout = "1h" }
+start_timeout = "1h"
+[[child]]
+name = "watched"
+command = "systemd-notify --ready; while systemd-notify --no-block WATCHDOG=1; do sleep 0.2; done"
+ready = { notify = true }
+watchdog = "20s"
 `, func(r *running) { r.cmd.Path = binary })
 
 	// Restarts come after their delay, not after a year and not all at once.
@@ -95,6 +107,16 @@ shutdown = "100ms"
 		t.Errorf("what ignores its stop signal is %+v", n.Node)
 	}
 	r.does(124, "wait", "/pace", "-for", "ready", "-timeout", "50ms")
+
+	// A proof that may take an hour, and a watchdog of 20 s, have their time.
+	for _, path := range []string{"/probed", "/watched"} {
+		if n := r.node(path); n.State != journal.StateRunning || n.Incarnation != 1 {
+			t.Errorf("%s is %v, incarnation %d", path, n.State, n.Incarnation)
+		}
+	}
+	if misses := r.told("/watched", journal.Watchdog); len(misses) > 0 {
+		t.Errorf("the watchdog bit: %+v", misses)
+	}
 	for i, e := range r.history() {
 		if e.Seq != uint64(i+1) {
 			t.Fatalf("event %d has the number %d", i+1, e.Seq)

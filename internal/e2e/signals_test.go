@@ -69,6 +69,11 @@ func TestASecondInterruptKillsAtOnce(t *testing.T) {
 	r.stdout.says(t, "nothing stops me")
 	r.signal(syscall.SIGINT)
 	r.stdout.says(t, "heard terminated")
+	r.signal(syscall.SIGHUP) // which takes nothing back
+	r.stderr.says(t, "this signal changes nothing")
+	if n := r.node("/stubborn"); n.State != journal.StateStopping {
+		t.Errorf("after a HUP in the orderly end it is %v", n.State)
+	}
 	r.insist(r.cmd.Process.Pid, syscall.SIGINT)
 	r.endsWith(0)
 	r.stderr.says(t, "asked again to end: killing what is left")
@@ -160,7 +165,16 @@ func TestAStopDuringBackoffReturnsAtOnceAndNothingStartsAfterwards(t *testing.T)
 name = "crash"
 command = "exit 1"
 backoff = { kind = "constant", min = "1h", max = "1h", jitter = 0.0 }
+[[child]]
+name = "soon"
+command = "exit 1"
+backoff = { kind = "constant", min = "500ms" }
 `)
+	r.follow()
+	stopped := r.await("/soon", journal.Backoff).Incarnation
+	r.does(0, "stop", "/soon")
+	stopped = max(stopped, r.node("/soon").Incarnation) // where that took longer than the backoff
+	r.does(0, "add", "/", "-spec", r.write("again.toml", "[[child]]\nname = \"again\"\ncommand = \"exec sleep 1.2\"\nrestart = \"temporary\"\n"))
 	if e := r.await("/crash", journal.Backoff); e.Delay == nil || *e.Delay != 3600 {
 		t.Errorf("the backoff is %+v", e)
 	}
@@ -171,11 +185,15 @@ backoff = { kind = "constant", min = "1h", max = "1h", jitter = 0.0 }
 	if n := r.node("/crash"); n.State != journal.StateDown {
 		t.Errorf("after stop it is %s", n.State)
 	}
+	r.await("/again", journal.Exit) // more than twice its backoff
+	if n := r.node("/soon"); n.State != journal.StateDown || n.Incarnation != stopped {
+		t.Errorf("long after its stop /soon is %v, incarnation %d, and was stopped in %d", n.State, n.Incarnation, stopped)
+	}
 	r.signal(syscall.SIGTERM)
 	r.endsWith(0)
 	<-r.events.ended
 	for _, e := range records(t, r.events.said.String()) {
-		if e.Event == journal.Spawn && e.Incarnation > 1 {
+		if e.Path == "/crash" && e.Event == journal.Spawn && e.Incarnation > 1 {
 			t.Errorf("it was started again: %+v", e)
 		}
 	}

@@ -135,82 +135,12 @@ func TestAStoppedSupervisorRestartsNobody(t *testing.T) {
 	r.endsWith(0)
 }
 
-// What one life costs is given back: descriptors, threads and memory are flat
-// over many. TORTURE=1 makes it a hundred thousand.
-func TestManyRestartsCostNothing(t *testing.T) {
-	t.Parallel()
-	lives := 2000
-	if long() {
-		lives = 100_000
-	}
-	r := boot(t, `
-		intensity = "infinity"
-		[defaults]
-		backoff = { kind = "none" }
-		[[child]]
-		name = "w"
-		command = ["true"]
-		[[child]]
-		name = "steady"
-		command = "exec sleep 1000"`)
-	root := rootOf(r)
-	r.awaitLife("/w", uint64(lives/4))
-	r.does(0, "stop", "/w") // a life that is being made or buried holds descriptors of its own
-	before := cost(t, root)
-	r.does(0, "start", "/w")
-	for life := lives / 2; life <= lives; life += lives / 20 {
-		r.awaitLife("/w", uint64(life))
-	}
-	r.does(0, "stop", "/w")
-	after := cost(t, root)
-	if after.fds > before.fds+4 || after.threads > before.threads+2 {
-		t.Errorf("over %d restarts: %d → %d descriptors, %d → %d threads", lives, before.fds, after.fds, before.threads, after.threads)
-	}
-	if !raceEnabled && after.kib > before.kib+8<<10 {
-		t.Errorf("over %d restarts the root grew from %d to %d KiB", lives, before.kib, after.kib)
-	}
-	if n := len(marked(r.mark)); n != 3 {
-		t.Errorf("%d processes are there, of the sentinel, the root and one worker", n)
-	}
-	if n := r.node("/steady"); n.Incarnation != 1 {
-		t.Errorf("the steady sibling is incarnation %d", n.Incarnation)
-	}
-	r.signal(syscall.SIGTERM)
-	r.endsWith(0)
-}
-
 // awaitLife waits until a path has had so many lives.
 func (r *running) awaitLife(path string, n uint64) {
 	r.t.Helper()
 	r.find(fmt.Sprint(path, " to have ", n, " lives"), func(rec *journal.Record) bool {
 		return rec.Path == path && rec.Event == journal.Spawn && rec.Incarnation >= n || rec.Event == journal.Lost && r.node(path).Incarnation >= n
 	})
-}
-
-// usage is what a process holds.
-type usage struct{ fds, threads, kib int }
-
-func cost(t *testing.T, pid int) (u usage) {
-	t.Helper()
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.fds = len(fds)
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(status)) {
-		fields := strings.Fields(line)
-		switch fields[0] {
-		case "Threads:":
-			u.threads, _ = strconv.Atoi(fields[1])
-		case "RssAnon:":
-			u.kib, _ = strconv.Atoi(fields[1])
-		}
-	}
-	return u
 }
 
 func TestAThousandChildrenCostAtMostThreeDescriptorsEach(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -141,50 +142,36 @@ func incarnation(pid string) uint64 {
 	return 0
 }
 
+// Every life takes a lock, which it has as long as it lives: one that cannot have it is a
+// second copy, and says so before it counts as up.
 func TestAHundredRestartsAtOnceNeverGiveTwoCopies(t *testing.T) {
 	t.Parallel()
-	r := boot(t, `
-		[[child]]
-		name = "w"
-		command = "exec sleep 1000"`)
-	done := make(chan struct{})
-	var sampler sync.WaitGroup
-	sampler.Go(func() {
-		for {
-			select {
-			case <-done:
-				return
-			default:
-			}
-			lives := map[uint64]string{}
-			for _, pid := range r.of("/w") {
-				if n := incarnation(pid); n != 0 {
-					lives[n] = pid
-				}
-			}
-			alive := 0
-			for n, pid := range lives { // one look at /proc is no instant: they must still be there
-				if incarnation(pid) == n {
-					alive++
-				}
-			}
-			if alive > 1 {
-				t.Errorf("two copies at once: %v", lives)
-			}
+	needs(t, "flock")
+	for _, level := range levels(t) {
+		r := boot(t, fmt.Sprintf(`
+			containment = %q
+			[[child]]
+			name = "w"
+			command = "exec 9> lock; flock -n 9 && echo alone || echo a second copy; exec sleep 1000"
+			ready = { log = "alone|copy" }`, level))
+		var orders sync.WaitGroup
+		for range 100 {
+			orders.Go(func() { r.post("restart/w") })
 		}
-	})
-	var orders sync.WaitGroup
-	for range 100 {
-		orders.Go(func() { r.post("restart/w") })
+		orders.Wait()
+		if n := r.node("/w"); n.Incarnation != 101 || n.State != journal.StateRunning {
+			t.Errorf("after a hundred restarts /w is %v, incarnation %d, want running, 101", n.State, n.Incarnation)
+		}
+		if n := len(r.of("/w")); n != 1 {
+			t.Errorf("%d processes of /w", n)
+		}
+		r.signal(syscall.SIGTERM)
+		r.endsWith(0)
+		said := r.stdout.String()
+		if alone := strings.Count(said, "/w | alone\n"); alone != 101 || strings.Contains(said, "copy") {
+			t.Errorf("of 101 lives %d were alone:\n%s", alone, tail(said))
+		}
 	}
-	orders.Wait()
-	close(done)
-	sampler.Wait()
-	if n := r.node("/w"); n.Incarnation != 101 || n.State != journal.StateRunning {
-		t.Errorf("after a hundred restarts /w is %v, incarnation %d, want running, 101", n.State, n.Incarnation)
-	}
-	r.signal(syscall.SIGTERM)
-	r.endsWith(0)
 }
 
 // A stop that comes at the moment of a natural end: whichever is first, there
@@ -238,14 +225,48 @@ func TestTenLevelsStopInReverse(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	r.await("/", journal.Exit)
 	r.endsWith(0)
-	var exits []string
+	var exits, want []string
 	for line := range strings.Lines(r.events.said.String()) {
 		if rec := records(t, line)[0]; rec.Event == journal.Exit && rec.Path != "/" {
 			exits = append(exits, rec.Path)
 		}
 	}
-	if len(exits) != 59 || exits[0] != path+"/w4" || exits[len(exits)-1] != "/w0" {
-		t.Errorf("%d ends, from %s to %s; want 59, from %s/w4 to /w0", len(exits), exits[0], exits[len(exits)-1], path)
+	for ; ; path = strings.TrimSuffix(path, "/s") {
+		for w := range 5 {
+			want = append(want, fmt.Sprintf("%s/w%d", path, 4-w))
+		}
+		if path == "" {
+			break
+		}
+		want = append(want, path) // and then what was started before it
+	}
+	if !slices.Equal(exits, want) {
+		t.Errorf("they ended in the order\n%q, want\n%q", exits, want)
+	}
+}
+
+// A tree that is too deep is refused, however deep it is.
+func TestATreeThatIsTooDeepIsRefused(t *testing.T) {
+	t.Parallel()
+	for levels, says := range map[int]string{32: "", 33: "32 is the deepest", 1000: "more dots on one line than any configuration needs"} {
+		var toml strings.Builder
+		table := "child"
+		for range levels - 1 { // the root is one, too
+			fmt.Fprintf(&toml, "[[%s]]\nname = \"s\"\n", table)
+			table += ".child"
+		}
+		fmt.Fprintf(&toml, "[[%s]]\nname = \"w\"\ncommand = \"exec sleep 1000\"\n", table)
+		file := filepath.Join(scratch(t), "deep.toml")
+		if err := os.WriteFile(file, []byte(toml.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		status := 0
+		if says != "" {
+			status = 78
+		}
+		if _, said := finishes(t, exec.Command(program(), "check", file), status); !strings.Contains(said, says) {
+			t.Errorf("of %d levels it says\n%s", levels, tail(said))
+		}
 	}
 }
 
