@@ -59,6 +59,7 @@ func runTree(io *stdio, o treeOptions) int {
 
 // runRoot reads the configuration and runs the tree until it ends.
 func runRoot(o treeOptions, stderr io.Writer) int {
+	child.Starting()
 	signals := orders() // from here on an order to end is not lost, and no sudden death
 	c, status := load(o.config, stderr)
 	if c == nil {

@@ -66,7 +66,7 @@ func Sentinel(r Root) (status int, err error) {
 	for _, sig := range ignored {
 		w.ignored = append(w.ignored, sig)
 	}
-	go Settle(1, nil)
+	go giveBackProgram(nil)
 	return w.run(signals), nil
 }
 

@@ -11,27 +11,47 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// worthCollecting is the number of children from which on a collection frees
-// more than it takes for its own work, about half a MiB.
+// worthCollecting is the number of children, in the whole subtree, from which on
+// a collection frees more than it takes for its own work, about half a MiB.
 const worthCollecting = 200
+
+// How much garbage is left before the next collection, in percent of what lives
+// (GOGC): from the start of a supervisor's process until its tree is up, and then.
+const (
+	startingPercent = 400 // the first collection waits for 16 MiB
+	settledPercent  = 100 // Go's own
+)
+
+// Starting is called first thing in a supervisor's process: what is garbage
+// before the tree is up is collected once, by Settle.
+func Starting() { debug.SetGCPercent(startingPercent) }
 
 // partsBound is the most parts of the program that Settle gives back: its code
 // and its constants are two.
 const partsBound = 4
 
-// Settle gives back what only the start of this process, with so many children,
-// needed: the garbage of reading a configuration, and the pages of the program
-// that ran once. What is needed again comes back from the page cache, 64 KiB at
-// a fault. A tree is started once and then waits for months, in as many
-// processes as it has supervisors.
+// Settle gives back what only the start of a supervisor's process needed, with
+// so many children in all of its subtree: the garbage of reading a configuration,
+// and the pages of the program that ran once. A tree is started once and then waits
+// for months, in as many processes as it has supervisors.
 //
-// Settle is a goroutine of its own. It returns when until is closed, which a nil
-// channel never is, and not before: the runtime looks up the name of a goroutine
-// that ends, and that alone brings half a MiB of its tables and code back.
+// Settle is a goroutine of its own, which returns when until is closed:
+// see giveBackProgram.
 func Settle(children int, until <-chan struct{}) {
 	if children >= worthCollecting {
 		debug.FreeOSMemory()
 	}
+	debug.SetGCPercent(settledPercent)
+	giveBackProgram(until)
+}
+
+// giveBackProgram gives back the pages of the program. What is needed again
+// comes back from the page cache, 64 KiB at a fault.
+//
+// It returns when until is closed, which a nil channel never is, and not before:
+// the runtime looks up the name of a goroutine that ends, and that alone brings
+// half a MiB of its tables and code back.
+func giveBackProgram(until <-chan struct{}) {
 	exe, err := os.Readlink("/proc/self/exe")
 	if err != nil {
 		return

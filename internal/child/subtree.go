@@ -32,6 +32,15 @@ func (s *Subtree) Has(rest string) bool {
 		s.Spec.Strategy != tree.SimpleOneForOne
 }
 
+// Size is how many child specs there are, on all levels.
+func (s *Subtree) Size() int {
+	size := len(s.Spec.Children)
+	for _, sub := range s.Supervisors {
+		size += sub.Size()
+	}
+	return size
+}
+
 // Put adds what a child is: one of worker and supervisor is nil.
 func (s *Subtree) Put(id string, worker *Process, supervisor *Subtree) {
 	switch {

@@ -40,7 +40,7 @@ func (n *Node) do(a tree.Action) {
 		n.answer(a)
 	case tree.Booted:
 		n.up.Ready()
-		go child.Settle(len(n.lives), n.ended)
+		go child.Settle(n.subtree.Size(), n.ended)
 	case tree.Quit:
 		n.finish(a)
 	}

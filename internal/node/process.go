@@ -28,6 +28,7 @@ type Admit func() (ignore bool, err error)
 // Main is the whole life of a process in the node role: it takes its subtree
 // from its parent, runs it, and returns the exit status.
 func Main(admit Admit) int {
+	child.Starting()
 	h, err := receiveHello()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "supervise:", err)
