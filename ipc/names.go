@@ -243,8 +243,14 @@ func (s *Switch) atRoot(l *Link, m *Message, f *Frame) (answer any, code string)
 		s.release(name, m.Src)
 		s.asksLess(m.Src)
 	case VerbJoin:
-		return nil, s.root.join(name, m.Src)
+		if code := s.root.join(name, m.Src); code != "" {
+			s.asksLess(m.Src)
+			return nil, code
+		}
 	case VerbLeave:
+		if !slices.Contains(s.root.groups[name], m.Src) {
+			return nil, CodeNoProc // and its share is what it was
+		}
 		s.root.leave(name, m.Src)
 		s.asksLess(m.Src)
 	case VerbMembers:

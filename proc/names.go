@@ -107,7 +107,9 @@ func nobodyDown(to Target) Down {
 
 // Register gives this life a name in the whole tree: when it returns nil,
 // everyone who hears of it finds it. The name is gone with this life. It
-// returns ErrAlreadyRegistered if another has it, or this one.
+// returns ErrAlreadyRegistered if another has it, or this one, ErrNotPermitted
+// over 1,024 names and groups of one life, and ErrBadRequest for what is no name:
+// 1 to 255 bytes that do not begin with "/", "@", "$" or "group:".
 func (s *Server) Register(n Name) error {
 	return s.named(ipc.VerbRegister, string(n))
 }
@@ -121,11 +123,19 @@ func (s *Server) Unregister(n Name) error {
 	return err
 }
 
-// Join makes this life a member of a group, until it leaves or ends.
+// Join makes this life a member of a group, until it leaves or ends. Twice is
+// once. It returns ErrNotPermitted over 1,024 names and groups of one life, or
+// 65,536 groups in the tree.
 func (s *Server) Join(g Group) error { return s.named(ipc.VerbJoin, string(g)) }
 
-// Leave is the opposite of Join.
-func (s *Server) Leave(g Group) error { return s.named(ipc.VerbLeave, string(g)) }
+// Leave is the opposite of Join; it is no error if this life is no member.
+func (s *Server) Leave(g Group) error {
+	err := s.named(ipc.VerbLeave, string(g))
+	if isCode(err, ErrNoProc) {
+		return nil
+	}
+	return err
+}
 
 func (s *Server) named(method, name string) error {
 	err := s.verb(s.base(), nil, method, ipc.Name{Name: name}, nil)

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -152,6 +153,52 @@ func TestWhatNoWorkerMayWriteEndsItAlone(t *testing.T) {
 		life++
 	}
 	tt.unharmed()
+}
+
+// Who leaves groups that he is not in has no larger share for it.
+func TestAShareIsNotGivenBackTwice(t *testing.T) {
+	const share = 1024
+	for _, at := range []string{"/bad", "/far/bad"} {
+		t.Run(at, func(t *testing.T) {
+			tt := plant(t, under(worker(supervisor("/"), "bad", "puppet"), worker(supervisor("/far"), "bad", "puppet")))
+			got := must[map[string]int](tt, at, "attack", order{Method: ipc.VerbJoin, N: 4 * share, Reason: "nowhere"})
+			if got["ok"] != share || got[ipc.CodeNotPermitted] != 3*share {
+				t.Errorf("of %d groups: %v", 4*share, got)
+			}
+		})
+	}
+}
+
+// The root has room for so many groups, however many workers ask for them: it
+// has no more, who asks in vain has his share as before, and what the dead had is
+// free again.
+func TestTheTreeHasItsShareOfGroups(t *testing.T) {
+	const share, room = 1024, 65536
+	root := worker(worker(supervisor("/"), "last", "puppet"), "member", "puppet")
+	crowd := supervisor("/crowd")
+	for i := range room / share {
+		worker(crowd, fmt.Sprint("w", i), "puppet")
+	}
+	tt := plant(t, under(root, crowd))
+	join := func(who, prefix string, n int) map[string]int {
+		return must[map[string]int](tt, who, "attack", order{Method: ipc.VerbJoin, To: prefix, N: n})
+	}
+	for i := range room / share {
+		if got := join(fmt.Sprint("/crowd/w", i), fmt.Sprint(i, "/"), share); got["ok"] != share {
+			t.Fatalf("worker %d: %v", i, got)
+		}
+	}
+	if got := join("/last", "last", 2*share); got[ipc.CodeNotPermitted] != 2*share {
+		t.Errorf("over %d groups: %v", room, got)
+	}
+	if got := join("/member", "0/", share); got["ok"] != share {
+		t.Errorf("to groups that are there: %v", got)
+	}
+	tt.kill("/crowd")
+	tt.awaitLife("/crowd/w0", 2)
+	if got := join("/last", "last", 2*share); got["ok"] != share || got[ipc.CodeNotPermitted] != share {
+		t.Errorf("when those who had them are dead: %v", got)
+	}
 }
 
 // Those who misbehave before they have greeted: one that reads and says nothing

@@ -26,6 +26,7 @@ type place struct{ Name, Place string }
 func initOf(role string) proc.Init {
 	return map[string]proc.Init{
 		"proc names": names, "proc asker": asker, "proc fails": broken, "proc store": store, "proc pusher": pusher,
+		"proc holder": holder, "proc giver": giver, "proc sloth": sloth,
 	}[role]
 }
 

@@ -34,6 +34,7 @@ type puppet struct {
 	notes []int
 	trail []byte           // what came, in order: r for an answer, n for a note
 	from  map[ipc.Addr]int // how many notes of each sender
+	heavy map[string]int   // how many messages that it was to weigh, by their size
 
 	cancels int
 	enough  atomic.Bool         // what goes on without end, ends
@@ -45,7 +46,7 @@ func play(role string) int {
 	if init := initOf(role); init != nil {
 		proc.Main(init)
 	}
-	p := &puppet{open: map[uint64]chan ipc.Message{}, from: map[ipc.Addr]int{}, result: make(chan map[string]int, 1)}
+	p := &puppet{open: map[uint64]chan ipc.Message{}, from: map[ipc.Addr]int{}, heavy: map[string]int{}, result: make(chan map[string]int, 1)}
 	r, w := channelOf()
 	if r == 0 {
 		fmt.Fprintln(os.Stderr, "no channel")

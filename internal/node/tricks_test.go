@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
+	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -120,7 +122,14 @@ func (p *puppet) trick(m *ipc.Message, o *order) bool {
 		p.send(&ipc.Message{Type: ipc.Reply, ID: id, Codec: m.Codec, Payload: m.Payload})
 		p.send(&ipc.Message{Type: ipc.Cast, Dst: m.Src, Method: "note", Codec: ipc.CodecRaw, Payload: []byte("1")})
 	case "weigh":
+		p.mu.Lock()
+		p.heavy[fmt.Sprint(len(m.Payload))]++
+		p.mu.Unlock()
 		p.reply(id, len(m.Payload))
+	case "weighed":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		go p.reply(id, maps.Clone(p.heavy))
 	case "pipes":
 		p.reply(id, pipes())
 	default:
@@ -164,6 +173,8 @@ func (p *puppet) deed(m *ipc.Message, o *order) bool {
 			p.result <- seen
 		}()
 		p.reply(id, true)
+	case "pour":
+		go func() { p.reply(id, p.pour(o)) }()
 	case "clock":
 		go func() { p.reply(id, p.clock(o)) }()
 	case "attack":
@@ -389,6 +400,55 @@ func (p *puppet) flood(o *order, _ map[string]int) {
 	}
 }
 
+// pour writes N notes, numbered in JSON, as fast as they are taken.
+func (p *puppet) pour(o *order) int {
+	var wire []byte
+	for i := range o.N {
+		m := ipc.Message{Type: ipc.Cast, To: o.To, Method: "note", Codec: ipc.CodecJSON, Payload: fmt.Appendf(nil, "%-*d", o.Size, i)}
+		_ = m.Frames(nil, func(f *ipc.Frame) error { wire = f.Append(wire); return nil })
+		if len(wire) < 65536 && i < o.N-1 {
+			continue
+		}
+		p.mu.Lock()
+		_, err := p.w.Write(wire)
+		p.mu.Unlock()
+		if err != nil {
+			return i
+		}
+		wire = wire[:0]
+	}
+	return o.N
+}
+
+// unread is how many bytes are in a pipe that another process has.
+func unread(t *testing.T, pid, fd int) int {
+	t.Helper()
+	f, err := unix.Open(fmt.Sprintf("/proc/%d/fd/%d", pid, fd), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(f)
+	n, err := unix.IoctlGetInt(f, unix.TIOCINQ)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// peak is the most memory that a process has taken, in bytes.
+func peak(t *testing.T, pid int) int {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kb := 0
+	for line := range strings.Lines(string(status)) {
+		_, _ = fmt.Sscanf(line, "VmHWM: %d kB", &kb)
+	}
+	return kb << 10
+}
+
 // pipes is the pipes that this process has, as the kernel names them.
 func pipes() []string {
 	fds, _ := filepath.Glob("/proc/self/fd/*")
@@ -426,51 +486,4 @@ func (p *puppet) clock(o *order) time.Duration {
 	}
 	slices.Sort(took)
 	return took[len(took)/2]
-}
-
-// attack does one of the things that no worker may, N times, and counts the
-// outcomes of those that have one.
-func (p *puppet) attack(o *order) map[string]int {
-	seen := map[string]int{}
-	switch o.Method {
-	case "forge a source":
-		var src ipc.Addr
-		_ = src.UnmarshalText([]byte(o.Reason))
-		for range o.N {
-			p.send(&ipc.Message{Type: ipc.Cast, To: o.To, Method: "note", Src: src, Codec: ipc.CodecRaw, Payload: []byte("1")})
-		}
-	case "answer others' calls":
-		for i := range uint64(o.N) {
-			for _, gen := range []uint64{0, 1, 2, i} {
-				p.send(&ipc.Message{Type: ipc.Reply, ID: gen<<32 | i, Payload: []byte(`"forged"`)})
-				p.send(&ipc.Message{Type: ipc.Cancel, ID: gen<<32 | i})
-			}
-		}
-	case ipc.VerbGone:
-		p.send(&ipc.Message{Type: ipc.Cast, Method: ipc.VerbGone, Codec: ipc.CodecJSON, Payload: []byte(o.Reason)})
-		block()
-	case ipc.VerbRegister, ipc.VerbJoin:
-		for done := 0; done < o.N; {
-			var calls []chan ipc.Message
-			for range min(1000, o.N-done) {
-				done++
-				calls = append(calls, p.call(&ipc.Message{Dst: ipc.Root, Method: o.Method, Codec: ipc.CodecJSON, Payload: jsonOf(ipc.Name{Name: fmt.Sprint("n", done)})}))
-			}
-			for _, c := range calls {
-				seen[outcome(<-c)]++
-			}
-			p.forget(nil, seen)
-		}
-	default: // that method, as a cast and as a call
-		m := ipc.Message{Type: ipc.Cast, To: o.To, Method: o.Method, About: o.About, Codec: ipc.CodecJSON, Payload: jsonOf(o.Payload)}
-		if o.Method == "0xff" {
-			m.Method = strings.Repeat("\xff", ipc.MaxMethod)
-		}
-		p.send(&m)
-		if o.N < 0 {
-			break
-		}
-		seen[outcome(<-p.call(&m))]++
-	}
-	return seen
 }
