@@ -50,6 +50,8 @@ type Writer struct {
 	rest    []byte // of a write that the full pipe cut short
 	writing bool
 	closed  bool
+	halted  bool // senders wait: see Freeze
+	frozen  bool // nothing is written
 	err     error
 	room    chan struct{} // closed when buf is taken; nil while nobody waits
 	wake    chan struct{} // one token for the flusher; nil until it runs
@@ -228,6 +230,38 @@ func (w *Writer) Drain() error {
 	return w.err
 }
 
+// Freeze has senders wait, waits until what they have sent is written, and lets
+// nothing be written until Thaw: no frame is cut in two if this process becomes
+// another program now.
+func (w *Writer) Freeze() error {
+	w.mu.Lock()
+	w.halted = true
+	w.mu.Unlock()
+	for {
+		if err := w.Drain(); err != nil {
+			return err
+		}
+		w.mu.Lock()
+		w.frozen = !w.writing && len(w.buf)+len(w.rest) == 0 // Push does not wait
+		frozen := w.frozen
+		w.mu.Unlock()
+		if frozen {
+			return nil
+		}
+	}
+}
+
+// Thaw undoes Freeze.
+func (w *Writer) Thaw() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.halted, w.frozen = false, false
+	w.wakeLocked()
+	if len(w.buf) > 0 {
+		w.wakeFlusher()
+	}
+}
+
 // Close ends the writer: frames after it get ErrClosed, and what was never
 // written is dropped. The pipe itself is the caller's to close.
 func (w *Writer) Close() {
@@ -248,7 +282,7 @@ func (w *Writer) Close() {
 // enter takes the lock when there is room, and holds it if it returns nil.
 func (w *Writer) enter(done <-chan struct{}) error {
 	w.mu.Lock()
-	if w.err == nil && len(w.buf) <= writeMark {
+	if w.err == nil && len(w.buf) <= writeMark && !w.halted {
 		return nil
 	}
 	return w.waitLocked(done)
@@ -257,7 +291,7 @@ func (w *Writer) enter(done <-chan struct{}) error {
 // waitLocked is enter when there may be no room, with the lock.
 func (w *Writer) waitLocked(done <-chan struct{}) error {
 	for w.err == nil {
-		if len(w.buf) <= writeMark {
+		if len(w.buf) <= writeMark && !w.halted {
 			return nil
 		}
 		if w.room == nil {
@@ -279,7 +313,7 @@ func (w *Writer) waitLocked(done <-chan struct{}) error {
 
 // flushLocked writes until nothing waits or the pipe is full, and unlocks.
 func (w *Writer) flushLocked() error {
-	for w.err == nil && !w.writing && len(w.buf) > 0 {
+	for w.err == nil && !w.writing && !w.frozen && len(w.buf) > 0 {
 		b := w.takeLocked()
 		w.mu.Unlock()
 		var n int
@@ -362,7 +396,7 @@ func (w *Writer) flusher(wake <-chan struct{}) {
 			b := w.rest
 			w.rest = nil
 			if b == nil {
-				if w.writing || len(w.buf) == 0 {
+				if w.writing || w.frozen || len(w.buf) == 0 {
 					break
 				}
 				b = w.takeLocked()

@@ -37,7 +37,8 @@ func serverOf(ctx context.Context) (*Server, error) {
 }
 
 // Call calls to and waits for the answer: for 5 s if ctx has no deadline. The
-// error is a *CallError.
+// error is a *CallError, but where there is no call: ErrNotSupervised, or req
+// cannot be encoded.
 func (c Call[Req, Rep]) Call(ctx context.Context, to Target, req Req) (rep Rep, err error) {
 	s, err := serverOf(ctx)
 	if err != nil {
@@ -91,9 +92,9 @@ func readAnswer[Rep any](to Target, method string, a answer) (rep Rep, err error
 	return rep, nil
 }
 
-// CallAsync calls without waiting: then runs in the mailbox of the server that
-// ctx carries, with the answer. It returns an error if the request could not
-// be sent; then does not run in that case.
+// CallAsync calls without waiting for the answer: with it, then runs in the
+// mailbox of the server that ctx carries. Where the window is full it waits for
+// room. If it returns an error nothing was sent, and then does not run.
 func (c Call[Req, Rep]) CallAsync(ctx context.Context, to Target, req Req, then func(context.Context, Rep, error) error) error {
 	s, err := serverOf(ctx)
 	if err != nil {
@@ -121,7 +122,9 @@ type Answer[Rep any] struct {
 }
 
 // MultiCall calls everyone and waits for all, under the one deadline of ctx.
-// The answers are in order of arrival (GS-33).
+// The answers are in order of arrival (GS-33), each with its own error. From is
+// zero where to is a Name. The error is that there was nobody to ask: the members
+// of a Group could not be had.
 func (c Call[Req, Rep]) MultiCall(ctx context.Context, to Targets, req Req) ([]Answer[Rep], error) {
 	var targets []Target
 	if g, ok := to.(Group); ok {
@@ -157,7 +160,9 @@ func (c Call[Req, Rep]) MultiCall(ctx context.Context, to Targets, req Req) ([]A
 
 // Cast sends msg on its way, to everyone in to, and waits for nobody but the
 // pipe. nil means no more than that it is on its way: a cast to nobody is nil
-// as well (GS-13).
+// as well (GS-13), and so is one that is dropped on the way because too much
+// waits there. What is for a target that is behind is kept until that goes on,
+// in order, and ErrBusy once 16 MiB are.
 func (c Cast[Msg]) Cast(ctx context.Context, to Targets, msg Msg) error {
 	s, err := serverOf(ctx)
 	if err != nil {

@@ -17,27 +17,27 @@ type Error string
 // The codes that this package and the tree make. A handler's error without a
 // code of its own crosses as "error", with its text.
 const (
-	ErrNotSupervised     Error = "not_supervised"   // no channel: the program does not run in a tree
-	ErrNoProc            Error = ipc.CodeNoProc     // nobody there
-	ErrDown              Error = ipc.CodeDown       // the callee ended before it answered
-	ErrTimeout           Error = "timeout"          // no answer in time; also context.DeadlineExceeded
-	ErrCanceled          Error = ipc.CodeCanceled   // the caller's context was cancelled; also context.Canceled
-	ErrNoMethod          Error = ipc.CodeNoMethod   // the callee does not know the method
-	ErrBadRequest        Error = ipc.CodeBadRequest // the callee cannot read the request
-	ErrBadReply          Error = "bad_reply"        // the caller cannot read the reply
-	ErrBusy              Error = ipc.CodeBusy       // too much is under way; nothing was delivered
-	ErrTooLarge          Error = ipc.CodeTooLarge   // over max_message
-	ErrAlreadyRegistered Error = ipc.CodeAlreadyRegistered
-	ErrCallingSelf       Error = ipc.CodeCallingSelf // a call, or a link, to oneself
-	ErrNotPermitted      Error = ipc.CodeNotPermitted
-	ErrIgnore            Error = "ignore"   // returned by Init: not started, and that is well
-	ErrShutdown          Error = "shutdown" // given to Stop: an end that is no fault
+	ErrNotSupervised     Error = "not_supervised"          // no channel: the program does not run in a tree
+	ErrNoProc            Error = ipc.CodeNoProc            // nobody there
+	ErrDown              Error = ipc.CodeDown              // the callee ended before it answered
+	ErrTimeout           Error = "timeout"                 // no answer in time; also context.DeadlineExceeded
+	ErrCanceled          Error = ipc.CodeCanceled          // the caller's context was cancelled; also context.Canceled
+	ErrNoMethod          Error = ipc.CodeNoMethod          // the callee does not know the method
+	ErrBadRequest        Error = ipc.CodeBadRequest        // the callee cannot read the request
+	ErrBadReply          Error = "bad_reply"               // the caller cannot read the reply
+	ErrBusy              Error = ipc.CodeBusy              // too much is under way; nothing was delivered
+	ErrTooLarge          Error = ipc.CodeTooLarge          // over max_message
+	ErrAlreadyRegistered Error = ipc.CodeAlreadyRegistered // somebody has the name
+	ErrCallingSelf       Error = ipc.CodeCallingSelf       // a call, or a link, to oneself
+	ErrNotPermitted      Error = ipc.CodeNotPermitted      // it changes others, and the worker has no manage = true; or there are too many names and groups
+	ErrIgnore            Error = "ignore"                  // returned by Init: not started, and that is well
+	ErrShutdown          Error = "shutdown"                // given to Stop: an end that is no fault
 )
 
 func (e Error) Error() string { return string(e) }
 
-// With is e with data for the caller, who reads it with Data. It is encoded as
-// JSON.
+// With is e with data for the caller, who reads it with Data: a handler returns
+// InsufficientBalance.With(7). It goes as JSON.
 func (e Error) With(data any) error {
 	b, err := json.Marshal(data)
 	if err != nil {

@@ -134,9 +134,10 @@ func (fc *flowControl) letOne(c *channel, to string) {
 
 // piecesInOrder keeps messages to one target apart while one goes in pieces.
 type piecesInOrder struct {
-	n    atomic.Int32
-	mu   sync.Mutex
-	busy map[string]chan struct{}
+	n      atomic.Int32
+	mu     sync.Mutex
+	busy   map[string]chan struct{}
+	paused chan struct{} // closed when messages in pieces may begin again; nil: they may
 }
 
 // enter waits until no message in pieces is under way to key.
@@ -147,6 +148,9 @@ func (o *piecesInOrder) enter(key string, pieces bool, done <-chan struct{}) boo
 	for {
 		o.mu.Lock()
 		wait := o.busy[key]
+		if wait == nil && pieces {
+			wait = o.paused
+		}
 		if wait == nil {
 			if pieces {
 				if o.busy == nil {
@@ -165,6 +169,30 @@ func (o *piecesInOrder) enter(key string, pieces bool, done <-chan struct{}) boo
 			return false
 		}
 	}
+}
+
+// pause has no message in pieces begin until resume, and waits until all that
+// have begun are sent to their ends.
+func (o *piecesInOrder) pause() {
+	o.mu.Lock()
+	o.paused = make(chan struct{})
+	for len(o.busy) > 0 {
+		var wait chan struct{}
+		for _, wait = range o.busy {
+			break
+		}
+		o.mu.Unlock()
+		<-wait
+		o.mu.Lock()
+	}
+	o.mu.Unlock()
+}
+
+func (o *piecesInOrder) resume() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	close(o.paused)
+	o.paused = nil
 }
 
 func (o *piecesInOrder) leave(key string) {

@@ -45,8 +45,9 @@ type sloughItem struct {
 // same pid, address, names, monitors and links; nil is this program again,
 // from its file. What waits in the mailbox comes along, and state, as JSON,
 // which may hold Froms that are still to be answered; the new Init reads it
-// with Molted. Timers, functions in the mailbox and answers to calls under way
-// are lost. It is for handlers, and does not return if it succeeds; a call
+// with Molted. Timers, functions in the mailbox and beside it, answers to calls
+// under way, and casts that are kept back for a target that is behind are lost.
+// It is for handlers, and does not return if it succeeds; a call
 // that asks for it is answered by the From in the state, or not at all.
 func (s *Server) Molt(argv []string, state any) error {
 	own, err := own()
@@ -64,8 +65,12 @@ func (s *Server) Molt(argv []string, state any) error {
 	if a := s.ch.roundTrip(s.base(), &m, true); a.code != "" || a.failed {
 		return fmt.Errorf("molting: the node refuses: %s%s", a.code, a.body)
 	}
-	// From here on the node keeps what is for this life.
+	// From here on the node keeps what is for this life. What others write
+	// beside this handler must not end in the middle.
+	s.ch.ordered.pause()
 	err = s.shed(argv, left)
+	s.ch.w.Thaw()
+	s.ch.ordered.resume()
 	s.ch.tell(ipc.VerbMolted, struct {
 		OK bool `json:"ok"`
 	}{false})
@@ -108,7 +113,7 @@ func (s *Server) shed(argv []string, state []byte) error {
 	if _, err := f.Write(text); err != nil {
 		return err
 	}
-	if err := s.ch.w.Drain(); err != nil {
+	if err := s.ch.w.Freeze(); err != nil {
 		return err
 	}
 	env := append(os.Environ(), fmt.Sprintf("%s=%d,%d", channelVariable, inherited.r, inherited.w))

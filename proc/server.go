@@ -332,12 +332,12 @@ func (s *Server) Self() Addr {
 	return Addr{s.ch.hello.Addr}
 }
 
-// Path is this worker's path; Incarnation counts its lives.
+// Path is this worker's path in the tree: "/shop/bank".
 func (s *Server) Path() string {
 	return s.ch.hello.Path
 }
 
-// Incarnation counts the lives of the path.
+// Incarnation counts the lives of the path, from 1. A molt is no new life.
 func (s *Server) Incarnation() uint64 {
 	return s.ch.hello.Incarnation
 }

@@ -127,8 +127,9 @@ type stateOf struct {
 	set func([]byte) error
 }
 
-// State names the state that sys get_state shows and replace_state sets, both
-// in the mailbox. A value that does not decode changes nothing. For Init.
+// State names the state that $sys.get_state shows and $sys.replace_state sets,
+// as JSON, both between two handlers. A value that does not decode changes
+// nothing. For Init.
 func State[T any](s *Server, p *T) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -94,6 +94,16 @@ func molter(s *proc.Server) error {
 	} else if err := s.Register(theMolter); err != nil {
 		return err
 	}
+	if os.Getenv("CHATTERS") != "" {
+		s.Go(func(ctx context.Context) error {
+			for ctx.Err() == nil {
+				if err := proc.Cast[proc.Raw]("chatter").Cast(ctx, proc.Name("/nobody"), make([]byte, 150_000)); err != nil && ctx.Err() == nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
 	hold.HandleLater(s, func(_ context.Context, _ int, from proc.From[string]) error {
 		st.Held = append(st.Held, from)
 		return nil
@@ -268,6 +278,25 @@ func TestAWorkerMoltsWithAThousandCallsOpen(t *testing.T) {
 	}
 	if n := strings.Count(r.stderr.String(), "protocol:"); n != 0 {
 		t.Errorf("the tree complains of the protocol %d times", n)
+	}
+}
+
+// A function beside the mailbox writes all the time: no image ends in the middle
+// of a frame, and the next is understood.
+func TestAWorkerMoltsWhileItWrites(t *testing.T) {
+	t.Parallel()
+	r := boot(t, strings.Replace(molting, `"exec $E2E_PLAY play molter"`, `"CHATTERS=1 exec $E2E_PLAY play molter"`, 1))
+	times := 20
+	if long() {
+		times = 500
+	}
+	for i := range times {
+		if got := calls[string](r, "molter", "molt", molt{}); got != fmt.Sprint("image ", i+1) {
+			t.Fatalf("molt %d was answered by %s", i+1, got)
+		}
+	}
+	if after := r.node("/molter"); after.Incarnation != 1 {
+		t.Errorf("it is in life %d", after.Incarnation)
 	}
 }
 
