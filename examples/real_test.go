@@ -98,7 +98,11 @@ func run(t *testing.T, example string, replace ...string) *tree {
 // status and standard error if that is not 0.
 func (tr *tree) do(args ...string) string {
 	tr.t.Helper()
-	args = append([]string{args[0], "-socket", tr.socket}, args[1:]...)
+	flags := []string{args[0], "-socket", tr.socket}
+	if args[0] == "call" { // what the test says comes later, and counts
+		flags = append(flags, "-timeout", patience.String())
+	}
+	args = append(flags, args[1:]...)
 	cmd := exec.Command(filepath.Join(tr.bin, "supervise"), args...)
 	var out, errOut bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errOut

@@ -58,28 +58,32 @@ func TestWhyAWorkerOfProcBroke(t *testing.T) {
 func TestATraceAndALogOfAWorker(t *testing.T) {
 	t.Parallel()
 	r := boot(t, serving)
-	if out, _ := r.does(0, "call", "srv", "$sys.log"); out != "[]\n" {
+	call := func(status int, words ...string) (stdout, stderr string) {
+		t.Helper()
+		return r.does(status, append([]string{"call", "-timeout", patience.String(), "srv"}, words...)...)
+	}
+	if out, _ := call(0, "$sys.log"); out != "[]\n" {
 		t.Errorf("before it was asked to keep any it has logged %s", out)
 	}
-	r.does(0, "call", "srv", "$sys.log", `{"on":true}`)
-	r.does(0, "call", "srv", "$sys.trace", `{"on":true,"events":2}`)
+	call(0, "$sys.log", `{"on":true}`)
+	call(0, "$sys.trace", `{"on":true,"events":2}`)
 	for range 9 {
-		r.does(0, "call", "srv", "echo", `"hello"`)
+		call(0, "echo", `"hello"`)
 	}
 	r.stderr.says(t, "event=in type=call method=echo")
 	r.stderr.says(t, "proc: the trace has ended")
 	if n := strings.Count(r.stderr.String(), "proc: trace"); n != 2 {
 		t.Errorf("a trace of 2 events has printed %d", n)
 	}
-	out, _ := r.does(0, "call", "srv", "$sys.log")
+	out, _ := call(0, "$sys.log")
 	if n := strings.Count(out, `"event":`); n != 10 || strings.Count(out, `"event":"out","type":"reply"`) != 5 || !strings.Contains(out, `"payload":"\"hello\""`) {
 		t.Errorf("it has logged %d events: %s", n, out)
 	}
-	if _, said := r.does(1, "call", "srv", "$sys.trace", "true"); !strings.Contains(said, "bad_request") {
+	if _, said := call(1, "$sys.trace", "true"); !strings.Contains(said, "bad_request") {
 		t.Errorf("a wrong order to trace: %s", said)
 	}
-	r.does(0, "call", "srv", "$sys.log", `{"on":false}`)
-	if out, _ := r.does(0, "call", "srv", "$sys.log"); out != "[]\n" {
+	call(0, "$sys.log", `{"on":false}`)
+	if out, _ := call(0, "$sys.log"); out != "[]\n" {
 		t.Errorf("when it is off it has logged %s", out)
 	}
 }

@@ -306,7 +306,7 @@ func TestAMoltThatFailsIsAnAnswerAndNoMore(t *testing.T) {
 	opened := begins[map[string]int](r, "/far/crowd", "hold", 1000)
 	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == 1000 })
 	for _, program := range []string{"/no/such/program", r.dir, "no-such-program-anywhere"} {
-		if _, said := r.does(1, "call", "molter", "molt", fmt.Sprintf(`{"argv":[%q]}`, program)); !strings.Contains(said, "molting") {
+		if _, said := r.does(1, "call", "-timeout", patience.String(), "molter", "molt", fmt.Sprintf(`{"argv":[%q]}`, program)); !strings.Contains(said, "molting") {
 			t.Errorf("a molt into %s: %s", program, said)
 		}
 		want(t, "calls after it", calls[map[string]int](r, "/far/crowd", "echo", 50), "true", 50)
@@ -325,7 +325,7 @@ func TestANewImageThatFailsIsAnEndLikeAnother(t *testing.T) {
 	r := boot(t, molting)
 	opened := begins[map[string]int](r, "/far/crowd", "hold", 1000)
 	until(t, "the calls to be held", func() bool { return calls[int](r, "molter", "held", nil) == 1000 })
-	if _, said := r.does(1, "call", "molter", "molt", `{"fails":true}`); !strings.Contains(said, "down") {
+	if _, said := r.does(1, "call", "-timeout", patience.String(), "molter", "molt", `{"fails":true}`); !strings.Contains(said, "down") {
 		t.Errorf("who asked for it got %s", said)
 	}
 	want(t, "the calls that were open", <-opened, "down", 1000)
