@@ -149,6 +149,10 @@ func TestTheUnprivilegedGetTheSame(t *testing.T) {
 	const tests = "Leader|Crash|Daemon|Kill|Killed|Subtree|Node|Sentinel|Root|Clean|Stuck|Full|Leaves|Sweeps|Moved"
 	cmd := exec.Command(program, "-test.run", tests, "-test.v")
 	cmd.Dir = dir
+	temp := filepath.Join(dir, "tmp") // that of the machine may be root's alone
+	must(t, os.Mkdir(temp, 0o755))
+	must(t, os.Chown(temp, 65534, 65534))
+	cmd.Env = append(os.Environ(), "TMPDIR="+temp)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	if box, fd := delegate(t); fd >= 0 {
 		defer syscall.Rmdir(box)
