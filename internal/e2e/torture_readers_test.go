@@ -15,8 +15,8 @@ import (
 // has missed, and misses nothing else.
 func TestReadersOfEventsThatDoNotRead(t *testing.T) {
 	t.Parallel()
-	// Each life is four events, of 250 bytes with a long name, and 2 MiB are kept.
-	const children, lives, dead = 5, 600, 20
+	// Each life is four events, which take 170 bytes with a long name, and 2 MiB are kept.
+	const children, lives, dead = 5, 800, 20
 	long := strings.Repeat("long-", 24)
 	r := boot(t, "intensity = \"infinity\"\n[defaults]\nbackoff = { kind = \"none\" }\n"+
 		strings.ReplaceAll(workers(children, "true"), `"w`, `"`+long)+

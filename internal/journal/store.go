@@ -123,8 +123,9 @@ func (s *Store) Await(ctx context.Context, holds func(*Fold) bool) error {
 // is nothing newer yet.
 func (s *Store) Read(since uint64, buf []byte) (lines []byte, next uint64) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ring.read(since, buf)
+	now := s.ring.snapshot()
+	s.mu.Unlock()
+	return now.read(since, buf)
 }
 
 // Follow waits until there is a record after since. It ends early with the
