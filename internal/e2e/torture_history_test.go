@@ -74,7 +74,9 @@ command = "[ $((SUPERVISE_INCARNATION %% %d)) -eq 0 ] && sleep %s; exit 1"
 backoff = { kind = "exponential", min = "10ms", jitter = 0.0, reset_after = "%vs" }
 `, crashes+1, healthy, resetAfter))
 	lives := histories * (crashes + 1)
-	r.await("/w", journal.Backoff, uint64(lives))
+	for life := crashes + 1; life <= lives; life += crashes + 1 { // each history has its time
+		r.await("/w", journal.Backoff, uint64(life))
+	}
 	begins, ends, waits := r.told("/w", journal.Start), r.told("/w", journal.Exit), r.told("/w", journal.Backoff)
 	want, resets := 0.01, 0
 	for i, wait := range waits[:lives] {
