@@ -39,7 +39,8 @@ type intake struct {
 	requests []request // not used yet
 	casts    *request  // of the sender of the last cast
 	batch    []item
-	calls    int // in batch
+	calls    int           // in batch
+	now      time.Duration // since the server's epoch, when the batch came; 0: nobody has looked
 }
 
 // request is a new one. They are not used again: a handler may keep its
@@ -53,6 +54,15 @@ func (in *intake) request() *request {
 	return r
 }
 
+// clock is when what is being taken has come: what was read together came
+// together.
+func (in *intake) clock(epoch time.Time) time.Duration {
+	if in.now == 0 {
+		in.now = time.Since(epoch)
+	}
+	return in.now
+}
+
 // receive takes a call or a cast for the mailbox.
 func (s *Server) receive(m *ipc.Message) {
 	in := &s.intake
@@ -62,7 +72,7 @@ func (s *Server) receive(m *ipc.Message) {
 		r = in.request()
 		r.s, r.call, r.codec, r.id, r.src = s, m.Type == ipc.Call, m.Codec, m.ID, m.Src
 		if m.Left > 0 {
-			r.by = time.Now().Add(m.Left)
+			r.by = s.epoch.Add(in.clock(s.epoch) + m.Left)
 		}
 		if r.call {
 			in.calls++
@@ -104,5 +114,5 @@ func (s *Server) settle() {
 		}
 	}
 	clear(in.batch)
-	in.batch, in.calls = in.batch[:0], 0
+	in.batch, in.calls, in.now = in.batch[:0], 0, 0
 }

@@ -58,47 +58,52 @@ func (s *source) Read(b []byte) (n int, err error) {
 }
 
 // look reads if there is something or if something comes while it spins. False:
-// the pipe has to be waited for.
+// the pipe has to be waited for. With one processor it waits now and then all the
+// same: only then does the runtime look after the program's other descriptors.
 func (s *source) look(fd uintptr) bool {
 	if !s.waits.IsZero() {
 		s.waited = time.Now()
-		s.spin.waited(s.waited.Sub(s.waits))
+		s.spin.waited(s.waited, s.waited.Sub(s.waits))
 		s.waits = time.Time{}
 	}
 	if s.try(fd) {
 		return true
 	}
 	now := time.Now()
-	if s.spin.on && now.Sub(s.waited) < spinStretch && s.keepLooking(fd, now) {
-		return true
+	if s.spin.on {
+		alone := runtime.GOMAXPROCS(0) == 1
+		if !(alone && now.Sub(s.waited) > spinStretch) && s.keepLooking(fd, now, alone) {
+			return true
+		}
+		now = time.Now()
 	}
-	s.waits = time.Now()
+	s.waits = now
 	return false
 }
 
-// keepLooking spins.
-func (s *source) keepLooking(fd uintptr, begun time.Time) (found bool) {
-	alone := runtime.GOMAXPROCS(0) == 1
+// keepLooking spins. If this program has one processor, its other goroutines have
+// their turn between two looks.
+func (s *source) keepLooking(fd uintptr, begun time.Time, alone bool) (found bool) {
 	var spent time.Duration
 	for i := 1; ; i++ {
 		if alone {
-			runtime.Gosched() // the rest of this program has no other processor
+			runtime.Gosched()
 		}
 		if s.together || spent > spinAlone {
 			before := spent
 			_, _, _ = syscall.RawSyscall(syscall.SYS_SCHED_YIELD, 0, 0, 0)
 			found, spent = s.tryAgain(fd), time.Since(begun)
 			s.together = found && spent-before > spinTaken
-		} else if found = s.tryAgain(fd); i%spinLooks == 0 {
+		} else if found = s.tryAgain(fd); found || i%spinLooks == 0 {
 			spent = time.Since(begun)
 		}
 		switch {
-		case spent > spinMost:
-			s.spin.missed(spent)
-			return found
 		case found:
-			s.spin.found()
+			s.spin.found(begun.Add(spent), spent)
 			return true
+		case spent > spinMost:
+			s.spin.missed(begun.Add(spent), spent)
+			return false
 		}
 	}
 }

@@ -12,25 +12,26 @@ import (
 // asks for ever more proof that it would.
 func TestAReaderSpinsWhileItPays(t *testing.T) {
 	var s spin
+	now := time.Now()
 	shortWaits := func() (n int) {
-		for ; !s.on; n++ {
-			s.waited(waitShort)
+		for ; !s.on && n < 2*spinCaution; n++ {
+			s.waited(now, waitShort)
 		}
 		return n
 	}
-	if s.waited(time.Second); s.on {
+	if s.waited(now, time.Second); s.on {
 		t.Error("it spins after a long wait")
 	}
 	if n := shortWaits(); n != 1 {
 		t.Errorf("at first it spins after %d short waits, want 1", n)
 	}
-	if s.found(); !s.on {
+	if s.found(now, spinQuick); !s.on {
 		t.Error("it does not go on spinning although it has found something")
 	}
 	for _, want := range []int{2, 4, 8} {
-		s.missed(spinMost)
-		s.waited(waitShort)
-		if s.waited(time.Second); s.on {
+		s.missed(now, spinMost)
+		s.waited(now, waitShort)
+		if s.waited(now, time.Second); s.on {
 			t.Errorf("it spins after a short and a long wait")
 		}
 		if n := shortWaits(); n != want {
@@ -38,19 +39,62 @@ func TestAReaderSpinsWhileItPays(t *testing.T) {
 		}
 	}
 	for range 6 {
-		s.found()
+		s.found(now, spinQuick)
 	}
-	s.missed(spinMost)
+	s.missed(now, spinMost)
 	if n := shortWaits(); n != 4 {
 		t.Errorf("after six spins that found something and one in vain it spins after %d short waits, want 4", n)
 	}
-	s.missed(2 * spinLost)
-	if n := shortWaits(); n != spinCaution {
-		t.Errorf("when another program had its core it spins after %d short waits, want %d", n, spinCaution)
+	for range 20 {
+		s.missed(now, spinMost)
 	}
-	s.missed(spinMost)
 	if n := shortWaits(); n != spinCaution {
 		t.Errorf("it asks for %d short waits, want no more than %d", n, spinCaution)
+	}
+}
+
+// What comes late is not worth looking for all the time, but often means that
+// the other end has had to be woken once more.
+func TestAReaderForgivesSomeLateAnswers(t *testing.T) {
+	s, now := spin{on: true}, time.Now()
+	for range 3 {
+		for range spinLate {
+			s.found(now, spinMost)
+		}
+		if s.found(now, spinQuick); !s.on {
+			t.Fatalf("it stopped spinning after %d late answers", spinLate)
+		}
+	}
+	for range spinLate + 1 {
+		s.found(now, spinMost)
+	}
+	if s.on {
+		t.Errorf("it spins on after %d late answers in a row", spinLate+1)
+	}
+}
+
+// Where another program wants the core, a reader waits for a while as if it had
+// never spun, whether the spin that lost it found something or not.
+func TestAReaderThatLosesItsCoreRests(t *testing.T) {
+	lost := spinLost + 1
+	for _, lose := range []func(*spin, time.Time){
+		func(s *spin, now time.Time) { s.missed(now, lost) },
+		func(s *spin, now time.Time) { s.found(now, lost) },
+	} {
+		s, now := spin{on: true}, time.Now()
+		lose(&s, now)
+		for range 2 * spinCaution {
+			s.waited(now.Add(spinRest-1), waitShort)
+		}
+		if s.on {
+			t.Error("it spins before it has rested")
+		}
+		for range 2 {
+			s.waited(now.Add(spinRest), waitShort)
+		}
+		if !s.on {
+			t.Error("it does not spin after its rest")
+		}
 	}
 }
 
@@ -110,7 +154,7 @@ func TestASpinEnds(t *testing.T) {
 	var found bool
 	spin := func() {
 		s.spin.on, s.b = true, make([]byte, 16)
-		if err := s.raw.Read(func(fd uintptr) bool { found = s.keepLooking(fd, time.Now()); return true }); err != nil {
+		if err := s.raw.Read(func(fd uintptr) bool { found = s.keepLooking(fd, time.Now(), true); return true }); err != nil {
 			t.Fatal(err)
 		}
 	}
