@@ -54,16 +54,19 @@ func TestCallsOverTheWindowAreRefusedBeforeTheyArrive(t *testing.T) {
 	tt.until("the monitors to stand", func() bool { return tt.talk("/b").Waiting == 2*ipc.Window })
 	result := make(chan map[string]int)
 	go func() {
-		got, _ := ask[map[string]int](tt, "/a", "forward", order{To: "/b", Method: "hold", N: ipc.Window + 100})
+		got, _ := ask[map[string]int](tt, "/a", "forward", order{To: "/b", Method: "hold", N: ipc.Window})
 		result <- got
 	}()
 	tt.until("the window to be full", func() bool { return tt.talk("/a").Calls == ipc.Window })
+	if got := must[map[string]int](tt, "/a", "forward", order{To: "/b", Method: "hold", N: 100}); got["busy"] != 100 || len(got) != 1 {
+		t.Errorf("of 100 calls over the window: %v", got)
+	}
 	if held := must[int](tt, "/b", "held", nil); held != ipc.Window {
 		t.Errorf("%d calls arrived", held)
 	}
 	tt.kill("/b")
-	if got := <-result; got["down"] != ipc.Window || got["busy"] != 100 || len(got) != 2 {
-		t.Errorf("of %d calls: %v", ipc.Window+100, got)
+	if got := <-result; got["down"] != ipc.Window || len(got) != 1 {
+		t.Errorf("of %d calls: %v", ipc.Window, got)
 	}
 	if got := <-monitors; got["ok"] != 2*ipc.Window || len(got) != 1 {
 		t.Errorf("of %d monitors: %v", 2*ipc.Window, got)
