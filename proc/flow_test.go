@@ -34,7 +34,7 @@ func TestASenderHoldsBackForAWorkerThatIsBehind(t *testing.T) {
 		ctx := tree.Context()
 		sent := 0
 		send := func() error {
-			b := make(proc.Raw, 64<<10)
+			b := make(proc.Raw, 64<<10+1) // goes in pieces
 			b[0] = byte(sent)
 			err := NoteRaw.Cast(ctx, proc.Name("/slow"), b)
 			if err == nil {

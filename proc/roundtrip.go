@@ -184,6 +184,9 @@ func (c *channel) cast(ctx context.Context, to *ipc.CastTo, payload []byte) erro
 	if a, ok := c.fits(&m); !ok {
 		return a.code
 	}
+	if len(m.Payload) > ipc.MaxPayload {
+		m.ID = 1<<63 | c.castID.Add(1)
+	}
 	if c.flow.n.Load() > 0 {
 		kept, full := c.flow.hold(targetKey(&m), &m)
 		if full {
@@ -192,9 +195,6 @@ func (c *channel) cast(ctx context.Context, to *ipc.CastTo, payload []byte) erro
 		if kept {
 			return nil
 		}
-	}
-	if len(m.Payload) > ipc.MaxPayload {
-		m.ID = 1<<63 | c.castID.Add(1)
 	}
 	return c.write(&m, done, false)
 }
