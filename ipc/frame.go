@@ -39,7 +39,8 @@ const (
 	HeaderSize = 32
 	MaxExt     = 4096
 	MaxPayload = 65536
-	minLength  = HeaderSize - 4
+	sizeLength = 4 // of the length itself
+	minLength  = HeaderSize - sizeLength
 	maxLength  = minLength + MaxExt + MaxPayload
 )
 

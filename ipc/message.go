@@ -173,6 +173,7 @@ type Assembler struct {
 	open  map[pieceKey]*piece
 	held  int // bytes in open
 	words words
+	alike bool // the last message was a frame after which one with the same head is another
 }
 
 // words keeps one string for each method and target that comes again and
@@ -211,6 +212,26 @@ type pieceKey struct {
 type piece struct {
 	m     Message
 	total uint64
+}
+
+// ReadTo is AddTo with the next frame of r, which it reads into f. It is for one
+// reader, and m and f are for nobody else: frames that are alike are known by what
+// stands there from the last one. Only m.Payload may have been changed.
+func (a *Assembler) ReadTo(m *Message, r *Reader, f *Frame) (done bool, err error) {
+	if a.alike && r.again(f) {
+		m.Payload, m.Refused = f.Payload, ""
+		if len(m.Payload) > a.limit() {
+			m.Payload, m.Refused = nil, CodeTooLarge
+		}
+		return true, nil
+	}
+	if err := r.ReadTo(f); err != nil {
+		return false, err
+	}
+	a.alike = f.Type == Cast && f.Flags&More == 0 && len(a.open) == 0
+	done, err = a.AddTo(m, f)
+	a.alike = a.alike && m.Refused != CodeBadRequest
+	return done, err
 }
 
 // Add takes the next frame of a link. done says that m is whole; its payload

@@ -106,6 +106,7 @@ type Reader struct {
 	buf   []byte
 	start int // buf[start:end] is read and not handed out
 	end   int
+	last  int // buf[last:start] is the last frame; start: it is there no more
 }
 
 // NewReader returns a Reader of r.
@@ -129,13 +130,34 @@ func (r *Reader) ReadTo(f *Frame) error {
 			return err
 		}
 		if n > 0 {
-			r.start += n
+			r.last, r.start = r.start, r.start+n
 			return nil
 		}
 		if err := r.fill(); err != nil {
 			return err
 		}
 	}
+}
+
+// again reads the next frame into f, the last one, if it is there and the same
+// but for its payload: nothing of it has to be looked at again.
+func (r *Reader) again(f *Frame) bool {
+	head := HeaderSize + len(f.Fields)
+	if r.start == r.last || r.end-r.start < head {
+		return false
+	}
+	b, old := r.buf[r.start:r.end], r.buf[r.last:r.start]
+	if string(b[sizeLength:head]) != string(old[sizeLength:head]) {
+		return false
+	}
+	length := binary.BigEndian.Uint32(b)
+	size := int(length) + sizeLength
+	if length > maxLength || size < head || size-head > MaxPayload || size > len(b) {
+		return false
+	}
+	f.Length, f.Payload = length, b[head:size:size]
+	r.last, r.start = r.start, r.start+size
+	return true
 }
 
 // Buffered says whether another whole frame can be read without waiting, or
@@ -154,7 +176,7 @@ func (r *Reader) fill() error {
 		r.buf = make([]byte, readSize+HeaderSize+MaxExt)
 	}
 	copy(r.buf, r.buf[r.start:r.end])
-	r.start, r.end = 0, r.end-r.start
+	r.last, r.start, r.end = 0, 0, r.end-r.start
 	n, err := r.r.Read(r.buf[r.end:])
 	r.end += n
 	if n > 0 {

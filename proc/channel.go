@@ -77,11 +77,8 @@ func (c *channel) read(r *ipc.Reader, first bool) {
 	var m ipc.Message
 	var kept payloads
 	for err == nil {
-		if err = r.ReadTo(&f); err != nil {
-			break
-		}
 		var done bool
-		if done, err = assemble.AddTo(&m, &f); !done {
+		if done, err = assemble.ReadTo(&m, r, &f); !done {
 			if !r.Buffered() {
 				c.inbox.settle()
 			}

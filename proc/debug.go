@@ -69,11 +69,11 @@ func (w *watching) see(e seen, codec uint8, payload []byte) {
 // around is a handler that is watched.
 func (w *watching) around(h handler) handler {
 	return func(it *item) (postpone bool) {
-		e := seen{Event: "in", Type: "cast", Method: it.method, Peer: Addr{it.r.src}, ID: it.r.id}
+		e := seen{Event: "in", Type: "cast", Method: it.r.method, Peer: Addr{it.r.src}, ID: it.r.id}
 		if it.r.call {
 			e.Type = "call"
 		}
-		w.see(e, it.codec, it.payload)
+		w.see(e, it.r.codec, it.payload)
 		if postpone = h(it); postpone || it.r.call && it.r.hasAnswer() {
 			return postpone
 		}

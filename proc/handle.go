@@ -127,14 +127,14 @@ func castFailed(r *request, method string, err error) {
 
 // requestOf decodes a request, or answers that it cannot be.
 func requestOf[Req any](it *item) (req Req, ok bool) {
-	req, err := decode[Req](it.codec, it.payload)
+	req, err := decode[Req](it.r.codec, it.payload)
 	if err == nil {
 		return req, true
 	}
 	if it.r.call {
 		it.r.fail(&ipc.ErrorBody{Code: ipc.CodeBadRequest, Message: err.Error()})
 	} else {
-		castFailed(it.r, it.method, err)
+		castFailed(it.r, it.r.method, err)
 	}
 	return req, false
 }

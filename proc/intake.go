@@ -10,10 +10,11 @@ import (
 // that keeps a request or a small payload keeps those beside it as well, so
 // that they must not be large.
 const (
-	intakeBatch    = 64 // messages put into the mailbox at once
-	intakeRequests = 16 // requests allocated at once
-	intakeBytes    = 2 << 10
-	intakeSmall    = intakeBytes / 16 // a larger payload has memory of its own
+	intakeBatch    = 256 // messages put into the mailbox at once
+	intakeRequests = 16  // requests allocated at once
+	intakeKinds    = 4   // kinds of casts that are known again
+	intakeBytes    = 4 << 10
+	intakeSmall    = intakeBytes / 32 // a larger payload has memory of its own
 )
 
 // payloads copies what stands in the reader's buffer. It is the reader's own.
@@ -36,8 +37,9 @@ func (p *payloads) keep(b []byte) []byte {
 // intake is what the reader has taken and not yet put into the mailbox: many
 // messages cost one lock and one waking. It is the reader's own.
 type intake struct {
-	requests []request // not used yet
-	casts    *request  // of the sender of the last cast
+	requests []request             // not used yet
+	casts    [intakeKinds]*request // of the last casts that were not alike
+	oldest   int                   // of them
 	batch    []item
 	calls    int           // in batch
 	now      time.Duration // since the server's epoch, when the batch came; 0: nobody has looked
@@ -63,28 +65,49 @@ func (in *intake) clock(epoch time.Time) time.Duration {
 	return in.now
 }
 
+// like is what m has in common with a cast of late; nil: there is none.
+func (in *intake) like(m *ipc.Message) *request {
+	if m.Type == ipc.Call || m.Left > 0 {
+		return nil
+	}
+	for _, r := range in.casts {
+		if r != nil && r.src == m.Src && r.codec == m.Codec && r.method == m.Method {
+			return r
+		}
+	}
+	return nil
+}
+
 // receive takes a call or a cast for the mailbox.
 func (s *Server) receive(m *ipc.Message) {
 	in := &s.intake
-	r := in.casts
-	switch {
-	case m.Type == ipc.Call || m.Left > 0:
-		r = in.request()
-		r.s, r.call, r.codec, r.id, r.src = s, m.Type == ipc.Call, m.Codec, m.ID, m.Src
-		if m.Left > 0 {
-			r.by = s.epoch.Add(in.clock(s.epoch) + m.Left)
-		}
-		if r.call {
-			in.calls++
-		}
-	case r == nil || r.src != m.Src:
-		r = &request{s: s, src: m.Src}
-		in.casts = r
+	r := in.like(m)
+	if r == nil {
+		r = s.request(m)
 	}
-	in.batch = append(in.batch, item{r: r, method: m.Method, payload: m.Payload, codec: m.Codec})
+	in.batch = append(in.batch, item{r: r, payload: m.Payload})
 	if len(in.batch) >= intakeBatch {
 		s.settle()
 	}
+}
+
+// request is what m asks for, and what is like it.
+func (s *Server) request(m *ipc.Message) *request {
+	in := &s.intake
+	r := in.request()
+	r.s, r.method, r.codec, r.src = s, m.Method, m.Codec, m.Src
+	switch {
+	case m.Type == ipc.Call:
+		r.call, r.id = true, m.ID
+		in.calls++
+	case m.Left == 0:
+		in.casts[in.oldest] = r
+		in.oldest = (in.oldest + 1) % intakeKinds
+	}
+	if m.Left > 0 {
+		r.by = s.epoch.Add(in.clock(s.epoch) + m.Left)
+	}
+	return r
 }
 
 // settle puts what the reader has taken into the mailbox. It waits for nobody.
@@ -101,9 +124,10 @@ func (s *Server) settle() {
 			}
 		}
 		s.mu.Unlock()
+		in.calls = 0
 	}
 	s.stats.in.Add(uint64(len(in.batch)))
-	refused, over := s.box.putAll(in.batch)
+	rest, refused, over := s.box.putAll(in.batch)
 	if over {
 		s.ch.tell(ipc.VerbFlow, ipc.Flow{Busy: true})
 	}
@@ -113,6 +137,6 @@ func (s *Server) settle() {
 			s.refuse(it.r.id, ipc.CodeBusy, "the mailbox is full")
 		}
 	}
-	clear(in.batch)
-	in.batch, in.calls, in.now = in.batch[:0], 0, 0
+	clear(refused)
+	in.batch, in.now = rest, 0
 }

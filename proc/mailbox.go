@@ -19,10 +19,8 @@ const (
 
 // item is one thing that waits for the server: a message, or a job.
 type item struct {
-	r       *request // what the message asks for; of casts from one sender one for all
-	method  string
+	r       *request // what the message asks for; of casts that are alike one for all
 	payload []byte
-	codec   uint8
 	job     *job // instead of a message
 }
 
@@ -89,24 +87,47 @@ func (b *mailbox) put(it item) (ok, over bool) {
 	return ok, over
 }
 
-// putAll is put for many items at once. Those that were not added stand at the
-// beginning of items afterwards, and are returned.
-func (b *mailbox) putAll(items []item) (refused []item, over bool) {
+// putAll is put for many items at once, whose memory it takes and gives other
+// memory for: empty, and all nil. refused are those that were not added.
+func (b *mailbox) putAll(items []item) (other, refused []item, over bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.stop.Load() != nil {
-		return items, false
+		return nil, items, false
 	}
-	refused = items[:0]
+	cost := 0
 	for i := range items {
-		ok, passed := b.add(&items[i])
-		over = over || passed
-		if !ok {
-			refused = append(refused, items[i])
-		}
+		cost += items[i].cost()
 	}
-	b.rouse()
-	return refused, over
+	defer b.rouse()
+	switch {
+	case b.bytes+cost > mailboxCap:
+		for i := range items {
+			ok, passed := b.add(&items[i])
+			over = over || passed
+			if !ok {
+				refused = append(refused, items[i])
+			}
+		}
+	case b.head == len(b.queue):
+		other, b.queue, b.head = b.queue[:0], items, 0
+		return other, nil, b.pay(cost)
+	default:
+		b.queue = append(b.queue, items...)
+		over = b.pay(cost)
+	}
+	clear(items)
+	return items[:0], refused, over
+}
+
+// pay counts the bytes of what is added; over: the mark has just been passed.
+func (b *mailbox) pay(cost int) (over bool) {
+	b.bytes += cost
+	if b.bytes > mailboxMark && !b.over {
+		b.over, over = true, true
+		b.attention.Store(true)
+	}
+	return over
 }
 
 func (b *mailbox) add(it *item) (ok, over bool) {
@@ -115,13 +136,8 @@ func (b *mailbox) add(it *item) (ok, over bool) {
 		b.dropped++
 		return false, false
 	}
-	b.bytes += cost
-	if b.bytes > mailboxMark && !b.over {
-		b.over, over = true, true
-		b.attention.Store(true)
-	}
 	b.queue = append(b.queue, *it)
-	return true, over
+	return true, b.pay(cost)
 }
 
 // rouse wakes the server if it waits in take.

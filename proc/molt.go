@@ -179,9 +179,9 @@ func (s *Server) Molted(state any) bool {
 func (s *Server) restore() {
 	for i := range s.left.Mailbox {
 		it := &s.left.Mailbox[i]
-		r := &request{s: s, call: it.Call, codec: it.Codec, id: it.ID, src: it.Src, by: it.By}
+		r := &request{s: s, method: it.Method, call: it.Call, codec: it.Codec, id: it.ID, src: it.Src, by: it.By}
 		s.adopt(r)
-		s.box.put(item{r: r, method: it.Method, payload: it.Payload, codec: it.Codec})
+		s.box.put(item{r: r, payload: it.Payload})
 	}
 	s.left.Mailbox = nil
 }
@@ -203,7 +203,7 @@ func (b *mailbox) messages() []sloughItem {
 	var all []sloughItem
 	for _, it := range b.waitingLocked() {
 		if r := it.r; r != nil {
-			all = append(all, sloughItem{r.call, it.codec, r.id, r.src, it.method, it.payload, r.by})
+			all = append(all, sloughItem{r.call, r.codec, r.id, r.src, r.method, it.payload, r.by})
 		}
 	}
 	return all

@@ -8,17 +8,18 @@ import (
 	"github.com/supertrees/supervise/ipc"
 )
 
-// request is a call that has come, or what casts from one sender have in common,
-// for which nobody waits. It is also the context of their
+// request is a call that has come, or what casts of one method from one sender
+// have in common, for which nobody waits. It is also the context of their
 // handlers: it has the caller's deadline, is cancelled when the caller gives up,
 // and carries the server. What a context costs is made only when asked for.
 type request struct {
-	s     *Server
-	call  bool
-	codec uint8 // of a call's payload
-	id    uint64
-	src   ipc.Addr
-	by    time.Time // zero: no limit
+	s      *Server
+	method string
+	call   bool
+	codec  uint8 // of the payload
+	id     uint64
+	src    ipc.Addr
+	by     time.Time // zero: no limit
 
 	mu       sync.Mutex
 	inner    context.Context

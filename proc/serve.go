@@ -10,11 +10,11 @@ import (
 // serve handles a call or a cast.
 func (s *Server) serve(it *item) error {
 	r := it.r
-	if s.row.n > 0 && (r.call || it.method != s.row.method) {
+	if s.row.n > 0 && (r.call || r.method != s.row.method) {
 		s.endRow()
 	}
 	begun := s.begins()
-	m := s.lookup(it.method)
+	m := s.lookup(r.method)
 	if r.call && !r.by.IsZero() && s.epoch.Add(begun).After(r.by) {
 		s.stats.expired.Add(1)
 		if s.dropExpired {
@@ -34,14 +34,14 @@ func (s *Server) serve(it *item) error {
 	s.stats.begun.Add(1) // before the answer goes out: who has it finds it counted
 	postpone, err := s.invoke(h, it)
 	if s.concurrent == nil && s.machine == nil && !r.call {
-		s.inRow(it.method, begun)
+		s.inRow(r.method, begun)
 		return err
 	}
 	ended := time.Since(s.epoch)
 	if s.concurrent == nil {
 		s.last = ended
 	}
-	s.took(it.method, ended-begun, 1)
+	s.took(r.method, ended-begun, 1)
 	if postpone && s.machine != nil {
 		s.machine.postponed = append(s.machine.postponed, *it)
 	}
@@ -130,7 +130,7 @@ func (s *Server) lookup(name string) *method {
 func (s *Server) invoke(h handler, it *item) (postpone bool, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = panicked(it.method, v)
+			err = panicked(it.r.method, v)
 		}
 	}()
 	return h(it), nil
@@ -138,19 +138,20 @@ func (s *Server) invoke(h handler, it *item) (postpone bool, err error) {
 
 // unknown takes what no handler is for.
 func (s *Server) unknown(it *item) (postpone bool) {
+	method := it.r.method
 	s.mu.Lock()
 	info := s.info
 	s.mu.Unlock()
 	switch {
 	case it.r.call:
-		it.r.fail(&ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: "no method " + it.method + didYouMean(it.method, s.Methods())})
+		it.r.fail(&ipc.ErrorBody{Code: ipc.CodeNoMethod, Message: "no method " + method + didYouMean(method, s.Methods())})
 	case info != nil:
-		if err := info(it.r, it.method, it.payload); err != nil {
+		if err := info(it.r, method, it.payload); err != nil {
 			s.stats.failed.Add(1)
-			slog.Error("proc: handling info", "method", it.method, "err", err)
+			slog.Error("proc: handling info", "method", method, "err", err)
 		}
 	default:
-		slog.Warn("proc: a cast that nothing handles", "method", it.method)
+		slog.Warn("proc: a cast that nothing handles", "method", method)
 	}
 	return false
 }
