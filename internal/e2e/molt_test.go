@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,7 +66,12 @@ const (
 	numbers   proc.Call[proc.None, []int]    = "numbers"
 	held      proc.Call[proc.None, int]      = "held"
 	downs     proc.Call[proc.None, []string] = "downs"
+	chatter   proc.Cast[proc.Raw]            = "chatter"
+	heard     proc.Call[proc.None, [2]int]   = "heard" // how much chatter, and how much of it was torn
 )
+
+// chatterSize is the size of a message in pieces, all of one byte.
+const chatterSize = 150_000
 
 // skin is what an image of the molter leaves to the next.
 type skin struct {
@@ -96,8 +102,13 @@ func molter(s *proc.Server) error {
 	}
 	if os.Getenv("CHATTERS") != "" {
 		s.Go(func(ctx context.Context) error {
+			said := byte(st.Image)
 			for ctx.Err() == nil {
-				if err := proc.Cast[proc.Raw]("chatter").Cast(ctx, proc.Name("/nobody"), make([]byte, 150_000)); err != nil && ctx.Err() == nil {
+				said++
+				switch err := chatter.Cast(ctx, proc.Name("/watcher"), bytes.Repeat([]byte{said}, chatterSize)); {
+				case errors.Is(err, proc.ErrBusy): // as much is kept back as may be
+					time.Sleep(time.Millisecond)
+				case err != nil && ctx.Err() == nil:
 					return err
 				}
 			}
@@ -134,6 +145,15 @@ func watcher(s *proc.Server) error {
 		ends = append(ends, fmt.Sprint(d.Path, "#", d.Incarnation, " ", d.Reason.Class))
 		return nil
 	})
+	var chatters [2]int
+	chatter.Handle(s, func(_ context.Context, what proc.Raw) error {
+		chatters[0]++
+		if len(what) != chatterSize || bytes.Count(what, what[:1]) != chatterSize {
+			chatters[1]++
+		}
+		return nil
+	})
+	heard.Handle(s, func(context.Context, proc.None) ([2]int, error) { return chatters, nil })
 	downs.Handle(s, func(context.Context, proc.None) ([]string, error) { return ends, nil })
 	return nil
 }
@@ -282,7 +302,7 @@ func TestAWorkerMoltsWithAThousandCallsOpen(t *testing.T) {
 }
 
 // A function beside the mailbox writes all the time: no image ends in the middle
-// of a frame, and the next is understood.
+// of a frame or of a message, and the next is understood.
 func TestAWorkerMoltsWhileItWrites(t *testing.T) {
 	t.Parallel()
 	r := boot(t, strings.Replace(molting, `"exec $E2E_PLAY play molter"`, `"CHATTERS=1 exec $E2E_PLAY play molter"`, 1))
@@ -297,6 +317,14 @@ func TestAWorkerMoltsWhileItWrites(t *testing.T) {
 	}
 	if after := r.node("/molter"); after.Incarnation != 1 {
 		t.Errorf("it is in life %d", after.Incarnation)
+	}
+	var got [2]int
+	until(t, "what it wrote to come", func() bool {
+		out, err := r.ask("call", "/watcher", "heard").Output() // busy, while much waits for it
+		return err == nil && json.Unmarshal(out, &got) == nil && got[0] > 0
+	})
+	if got[1] > 0 {
+		t.Errorf("of %d messages %d were torn", got[0], got[1])
 	}
 }
 
