@@ -75,13 +75,23 @@ func TestAMessageInPiecesWhoseSenderDies(t *testing.T) {
 	tt := plant(t, under(worker(supervisor("/"), "a", "puppet"), far))
 	for i := range 20 {
 		tt.awaitLife("/a", uint64(i+1))
-		if _, err := ask[any](tt, "/a", "break off", order{To: "/far/b"}); code(err) != ipc.CodeDown {
+		if _, err := ask[any](tt, "/a", "break off", order{To: "/far/b", Size: long(256<<10, 15<<20)}); code(err) != ipc.CodeDown {
 			t.Fatalf("the sender: %v", err)
 		}
-		tt.until("the receiver to be told that no more comes", func() bool { return must[int](tt, "/far/b", "cancels", nil) == i+1 })
+		tt.until("the receiver to be told that no more comes", func() bool {
+			n, err := ask[int](tt, "/far/b", "cancels", nil) // busy, while much waits for it
+			return err == nil && n == i+1
+		})
 	}
 	if c := tt.talk("/far/b"); c.Waiting > 0 {
 		t.Errorf("afterwards it owes: %+v", c)
+	}
+	for _, path := range []string{"/far", "/far/b"} {
+		if most := peak(t, tt.at(path).Pid); most > 200<<20 {
+			t.Errorf("of messages that were never whole %s has kept %d MB", path, most>>20)
+		} else {
+			t.Logf("%s has taken %d MB", path, most>>20)
+		}
 	}
 }
 
