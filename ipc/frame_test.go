@@ -220,3 +220,56 @@ func FuzzNext(f *testing.F) {
 		}
 	})
 }
+
+func TestWhatFollowsALastPieceWithItsHeadIsNoMessage(t *testing.T) {
+	m := Message{Type: Cast, ID: 9, Method: "note", Codec: CodecRaw, Payload: make([]byte, MaxPayload+5)}
+	var wire, last []byte
+	err := m.Frames(nil, func(f *Frame) error {
+		last = f.Append(nil)
+		wire = append(wire, last...)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewReader(bytes.NewReader(append(wire, last...)))
+	var assemble Assembler
+	var got Message
+	var f Frame
+	if done, err := assemble.ReadTo(&got, r, &f); done || err != nil {
+		t.Fatal(done, err)
+	}
+	if done, err := assemble.ReadTo(&got, r, &f); !done || err != nil || len(got.Payload) != len(m.Payload) {
+		t.Fatal(done, err)
+	}
+	var bad *Malformed
+	if _, err := assemble.ReadTo(&got, r, &f); !errors.As(err, &bad) {
+		t.Fatalf("%v, want a malformed frame", err)
+	}
+}
+
+func TestCastsThatAreAlikeAreBoundedOneByOne(t *testing.T) {
+	to := CastTo{Dst: 7, Method: "note", Codec: CodecRaw}
+	var wire []byte
+	for _, size := range []int{3, 11, 0, 10} {
+		m := to.Message(bytes.Repeat([]byte{byte(size)}, size))
+		f, err := m.Frame(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wire = f.Append(wire)
+	}
+	r := NewReader(bytes.NewReader(wire))
+	assemble := Assembler{Limit: 10}
+	var got Message
+	var f Frame
+	for _, want := range []struct {
+		size    int
+		refused string
+	}{{3, ""}, {0, CodeTooLarge}, {0, ""}, {10, ""}} {
+		done, err := assemble.ReadTo(&got, r, &f)
+		if !done || err != nil || len(got.Payload) != want.size || got.Refused != want.refused || got.Method != "note" {
+			t.Fatalf("%v %v: %+v, want %+v", done, err, got, want)
+		}
+	}
+}
