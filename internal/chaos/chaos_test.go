@@ -327,6 +327,9 @@ func (w *world) request(ctx context.Context, r *rand.Rand) {
 			paths = append(paths, n.Path)
 		}
 	})
+	if len(paths) == 0 {
+		return // a root that has just begun
+	}
 	path := paths[r.IntN(len(paths))]
 	verb := [...]string{"why", "logs", "restart"}[r.IntN(3)]
 	method := http.MethodGet
