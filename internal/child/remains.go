@@ -70,13 +70,29 @@ func (e *Engine) sweep(now time.Duration, events []Event) []Event {
 	return events
 }
 
+// looksInARow is how often the list of children is read at once while what
+// stands in it ends.
+const looksInARow = 16
+
 // look sorts this process's children: what is no main process goes to the
-// life that left it. It says whether there was an answer.
+// life that left it. It says whether there was an answer: a stranger that has
+// ended since the list was read has given its own children to this process, and
+// they do not stand in that list.
 func (e *Engine) look() bool {
+	for range looksInARow {
+		if sure, ended := e.lookOnce(); !sure || !ended {
+			return sure
+		}
+	}
+	return false
+}
+
+// lookOnce is look for one reading of the list; ended: a stranger had.
+func (e *Engine) lookOnce() (sure, ended bool) {
 	for _, l := range e.lingering {
 		l.left = l.left[:0]
 	}
-	sure := true
+	sure = true
 	err := e.children.each(func(pid int) {
 		if e.byPid[pid] != nil {
 			return
@@ -89,16 +105,20 @@ func (e *Engine) look() bool {
 			}
 			sure = sure && err == nil
 			if s == nil {
-				e.reapStranger(pid)
+				ended = e.reapStranger(pid) || ended
 				return
 			}
 			e.strangers[pid] = s
 		}
-		if l := s.owner; l != nil && l.exit != nil && !e.reapStranger(pid) {
+		switch l := s.owner; {
+		case l == nil || l.exit == nil:
+		case e.reapStranger(pid):
+			ended = true
+		default:
 			l.left = append(l.left, s)
 		}
 	})
-	return err == nil && sure
+	return err == nil && sure, ended
 }
 
 // meet finds out whose a stranger is that is seen for the first time. Nil is a

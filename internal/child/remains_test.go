@@ -95,6 +95,21 @@ func TestTheDaemonOfALivingChildIsLeftAloneUntilItEnds(t *testing.T) {
 	})
 }
 
+// What a life left hands its work on and ends, just when the engine looks for it.
+func TestWhatEndsWhileItIsLookedForHasLeftNothing(t *testing.T) {
+	eachLevel(t, func(t *testing.T, e *Engine) {
+		for i := range uint64(150) {
+			a := start(t, e, Spawn{Ref: ref("a", i+1)}, `(setsid sh -c 'sleep 1000 & exit 0' &); exit 0`)
+			await[Exited](t, e)
+			left := 0
+			must(t, e.children.each(func(int) { left++ }))
+			if left > 0 {
+				t.Fatalf("of life %d, pid %d, %d processes are left", i+1, a.Pid, left)
+			}
+		}
+	})
+}
+
 func TestAKillTakesAllThatIsThere(t *testing.T) {
 	eachLevel(t, func(t *testing.T, e *Engine) {
 		a := start(t, e, Spawn{Ref: ref("a", 1)}, `trap "" TERM; setsid sleep 1000 & echo $!; sleep 1000 & echo $!; wait`)
