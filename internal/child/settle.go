@@ -24,7 +24,15 @@ const (
 
 // Starting is called first thing in a supervisor's process: what is garbage
 // before the tree is up is collected once, by Settle.
-func Starting() { debug.SetGCPercent(startingPercent) }
+func Starting() { collectAt(startingPercent) }
+
+// collectAt sets how much garbage is left, unless whoever started the tree has
+// said it, with GOGC.
+func collectAt(percent int) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(percent)
+	}
+}
 
 // partsBound is the most parts of the program that Settle gives back: its code
 // and its constants are two.
@@ -41,7 +49,7 @@ func Settle(children int, until <-chan struct{}) {
 	if children >= worthCollecting {
 		debug.FreeOSMemory()
 	}
-	debug.SetGCPercent(settledPercent)
+	collectAt(settledPercent)
 	giveBackProgram(until)
 }
 
